@@ -1,0 +1,1 @@
+//! The device binary: configuration, wiring, command line, telemetry, shutdown.

@@ -1,0 +1,128 @@
+//! What the audit records.
+//!
+//! Source: `context.md`, "Audit events"; `protocol.md`, "Audit".
+
+use alloc::string::String;
+
+use crate::error::ErrorCode;
+use crate::pairing::{SessionId, Sha256Digest};
+
+macro_rules! audit_events {
+    ($($(#[$doc:meta])* $event:ident = $name:literal,)*) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum AuditEvent { $($(#[$doc])* $event,)* }
+
+        impl AuditEvent {
+            /// Every event.
+            pub const ALL: &'static [Self] = &[$(Self::$event,)*];
+
+            /// The name that stands in the store and in exports.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$event => $name,)* }
+            }
+        }
+    };
+}
+
+audit_events! {
+    /// The store was created.
+    StoreCreated = "store created",
+    /// The service started; the detail says in which status.
+    ServiceStarted = "service started",
+    /// A person opened pairing.
+    ProvisioningModeEntered = "provisioning mode entered",
+    /// A QR code is on the screen.
+    PairingCodeGenerated = "pairing code generated",
+    /// The session ended without a payload.
+    PairingExpired = "pairing expired",
+    /// A person cancelled.
+    PairingCancelled = "pairing cancelled",
+    /// Requests that were refused before their envelope opened: one record per code and session, with a count.
+    RequestsRefused = "requests refused",
+    /// An envelope opened and its signature is good.
+    ConfigurationReceived = "configuration received",
+    /// The pairing code in the payload is the session's.
+    PairingCodeValidated = "pairing code validated",
+    /// The pairing code in the payload is another.
+    PairingCodeMismatch = "pairing code mismatch",
+    /// Certificates and key are in the store.
+    CertificatesInstalled = "certificates installed",
+    /// Settings are in the store.
+    ConfigurationApplied = "configuration applied",
+    /// The device is provisioned.
+    ProvisioningCompleted = "provisioning completed",
+    /// The device refused a payload.
+    ProvisioningFailed = "provisioning failed",
+    /// A de-provisioned device is being provisioned again.
+    ReprovisioningStarted = "re-provisioning started",
+    /// An administrator took everything away.
+    Deprovisioned = "de-provisioned",
+    /// An administrator's act was refused.
+    AdministratorRefused = "administrator refused",
+    /// An administrator returned the time floor to the release date.
+    TimeFloorReset = "time floor reset",
+}
+
+/// One event to be recorded. The store adds position, time and hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// What happened.
+    pub event: AuditEvent,
+    /// The session it happened in.
+    pub session: Option<SessionId>,
+    /// The error, for refusals.
+    pub code: Option<ErrorCode>,
+    /// More, in words; never a secret, never a received value that was not checked.
+    pub detail: Option<String>,
+}
+
+impl AuditEntry {
+    /// An event by itself.
+    #[must_use]
+    pub const fn new(event: AuditEvent) -> Self {
+        Self {
+            event,
+            session: None,
+            code: None,
+            detail: None,
+        }
+    }
+
+    /// Of this session.
+    #[must_use]
+    pub fn in_session(self, session: SessionId) -> Self {
+        Self {
+            session: Some(session),
+            ..self
+        }
+    }
+
+    /// With this error.
+    #[must_use]
+    pub fn with_code(self, code: ErrorCode) -> Self {
+        Self {
+            code: Some(code),
+            ..self
+        }
+    }
+
+    /// With more words.
+    #[must_use]
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..self
+        }
+    }
+}
+
+/// Where the audit stands: how many records, and the hash of the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditHead {
+    /// Number of records.
+    pub count: u64,
+    /// Hash of the last record; 32 zero bytes for an empty audit.
+    pub head: Sha256Digest,
+}

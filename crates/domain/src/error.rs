@@ -1,0 +1,229 @@
+//! The error catalogue: every code of the specification and of the protocol, with what a person does next.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::fmt;
+
+/// Who has to act for the operation to succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The Central Station, or whoever sent the request.
+    Sender,
+    /// The person at the device: technician or administrator.
+    Operator,
+    /// The device, its storage or its network.
+    Device,
+}
+
+/// One row of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatalogueEntry {
+    /// The code as it stands in answers.
+    pub name: &'static str,
+    /// Short, the same for every occurrence.
+    pub title: &'static str,
+    /// What to do next, for the person or program that `fault` names.
+    pub next_action: &'static str,
+    /// Whether the same request can succeed later without anything being changed.
+    pub retryable: bool,
+    /// Who has to act.
+    pub fault: Fault,
+}
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $code:ident, $fault:ident, $retryable:literal, $title:literal, $next:literal;)*) => {
+        /// What went wrong, in one word (`context.md`, `protocol.md`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum ErrorCode { $($(#[$doc])* $code,)* }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$code,)*];
+
+            /// Its row of the catalogue.
+            #[must_use]
+            pub const fn entry(self) -> &'static CatalogueEntry {
+                match self {
+                    $(Self::$code => &CatalogueEntry {
+                        name: stringify!($code),
+                        title: $title,
+                        next_action: $next,
+                        retryable: $retryable,
+                        fault: Fault::$fault,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    /// Step 1: nobody opened pairing.
+    NotPairing, Operator, false, "No pairing session is open",
+        "Open pairing at the monitor, scan the new QR code and push again.";
+    /// Step 1: the ten minutes are over.
+    SessionExpired, Operator, false, "The pairing session has expired",
+        "Show a new QR code at the monitor, scan it and push a payload made for it.";
+    /// Step 1: another payload is being checked.
+    PairingInProgress, Sender, true, "Another payload is being processed",
+        "Wait for the outcome shown on the monitor before you push again.";
+    /// Step 1: the device is provisioned.
+    AlreadyProvisioned, Operator, false, "The device is already provisioned",
+        "Let an administrator de-provision the monitor first if it is to be provisioned anew.";
+    /// Step 2.
+    RateLimited, Sender, true, "Too many requests from this address",
+        "Wait for the number of seconds in Retry-After, then send a payload sealed to the QR code on the screen.";
+    /// Step 3.
+    NotFound, Sender, false, "There is nothing at this path",
+        "Send POST /provisioning/configure or GET /provisioning/status.";
+    /// Step 3.
+    MethodNotAllowed, Sender, false, "This path does not take that method",
+        "Use the method named in the Allow header.";
+    /// Step 3.
+    UnsupportedMediaType, Sender, false, "The body has the wrong media type",
+        "Send the payload with Content-Type: application/jose.";
+    /// Step 3.
+    PayloadTooLarge, Sender, false, "The body is larger than 64 KiB",
+        "Send fewer or smaller certificates.";
+    /// Step 3.
+    RequestTimeout, Sender, true, "The request did not arrive in time",
+        "Check the network between station and monitor, then send the whole request without pausing.";
+    /// Step 4.
+    EnvelopeInvalid, Sender, false, "The envelope does not open",
+        "Scan the QR code on the monitor's screen and seal the payload to its key, as protocol version 1 says.";
+    /// Step 5.
+    SignatureInvalid, Sender, false, "The signature is not from this device's Central Station",
+        "Check that station and monitor were commissioned with the same trust anchor, then show a new QR code and push again.";
+    /// Step 6.
+    PayloadInvalid, Sender, false, "The payload breaks a rule of the protocol",
+        "Correct the named field at the Central Station, then show a new QR code and push again.";
+    /// Step 7, and generating a QR code for another device.
+    DeviceIdMismatch, Sender, false, "The payload is for another device",
+        "Compare the device id on the monitor with the one at the Central Station, then show a new QR code and push again.";
+    /// Step 7.
+    SessionMismatch, Sender, false, "The payload was signed for another pairing session",
+        "Show a new QR code at the monitor, scan it and push a payload made for it.";
+    /// Step 8.
+    PayloadExpired, Sender, false, "The payload's times are not acceptable",
+        "Check the clocks of station and monitor, make a new payload, then show a new QR code and push again.";
+    /// Step 9.
+    InvalidPairingCode, Sender, false, "The pairing code is not the one on the screen",
+        "Show a new QR code at the monitor, scan it and push again.";
+    /// Step 10.
+    InvalidCertificate, Sender, false, "A certificate or key is not acceptable",
+        "Correct the named certificate or key at the Central Station, then show a new QR code and push again.";
+    /// Step 11, and a listener that cannot be opened.
+    NetworkError, Device, true, "The network connection failed",
+        "Check cable, address and firewall, then try again.";
+    /// Step 11.
+    ConfirmationRefused, Operator, false, "The person at the monitor refused",
+        "Compare device and label with the person at the monitor before you push again.";
+    /// Step 11.
+    ConfirmationTimeout, Operator, true, "Nobody confirmed at the monitor",
+        "Show a new QR code, push again and confirm on the screen within a minute.";
+    /// Step 12, and any other fault of the store.
+    StorageError, Device, true, "The device could not store the change",
+        "Nothing was changed. Check free space and health of the storage card, then try again.";
+    /// The person at the device cancelled.
+    Cancelled, Operator, false, "Cancelled at the monitor",
+        "Show a new QR code when you are ready to pair.";
+    /// The service is stopping.
+    ShuttingDown, Device, true, "The device is shutting down",
+        "Wait until the monitor has restarted, show a new QR code and push again.";
+    /// An administrator's act without an administrator.
+    AdminRequired, Operator, false, "Only an administrator may do this",
+        "Repeat the act with the administrator's PIN.";
+    /// De-provisioning a device that is not provisioned.
+    NotProvisioned, Operator, false, "The device is not provisioned",
+        "Nothing has to be removed.";
+    /// The QR content is longer than 310 bytes.
+    QrContentTooLong, Device, false, "The QR code would be too dense to scan",
+        "Configure a shorter device id, serial number or address.";
+    /// A defect of the device's software.
+    UnknownError, Device, true, "The device met an internal error",
+        "Show a new QR code and try again; if it happens again, send the device's log to the manufacturer.";
+}
+
+impl ErrorCode {
+    /// The code as it stands in answers, events and the audit.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.entry().name
+    }
+
+    /// The code of that spelling.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == name)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why provisioning failed or an act was refused: code, message for people, details for the log.
+///
+/// `message` may be said to anyone who asks; `cause` may be said to the device's own log alone. Neither holds a
+/// secret or echoes a received value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvisioningError {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    cause: Option<String>,
+}
+
+impl ProvisioningError {
+    /// With a message that says what exactly failed and why.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    /// Adds what only the device's log may say.
+    #[must_use]
+    pub fn with_cause(self, cause: impl Into<String>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..self
+        }
+    }
+
+    /// The code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// What failed and why, for anyone.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The inner cause, for the device's log alone.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+}
+
+impl From<ErrorCode> for ProvisioningError {
+    /// With the catalogue's title as the message.
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code, code.entry().title)
+    }
+}
+
+impl fmt::Display for ProvisioningError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl core::error::Error for ProvisioningError {}

@@ -1,0 +1,80 @@
+//! The machine decides and does nothing: [`step`] takes a state, an event and the time, and gives the next state
+//! with a list of effects, or a refusal.
+
+mod state;
+mod step;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+pub use state::{Admission, GRACE_AFTER_END, GRACE_AFTER_SUCCESS, Persisted, Session, State};
+pub use step::{Step, step};
+
+use crate::admin::AdministratorAuthorised;
+use crate::audit::AuditEntry;
+use crate::checks::{Approved, Claim, Installation};
+use crate::error::ProvisioningError;
+use crate::pairing::{SessionId, Sha256Digest};
+use crate::result::InstalledConfiguration;
+use crate::signal::ProvisioningSignal;
+use crate::status::PersistedStatus;
+use crate::time::Timestamp;
+
+/// What happens to the device.
+#[derive(Debug)]
+pub enum Event {
+    /// A person enabled provisioning mode, and a QR code was made.
+    PairingOpened(Box<Session>),
+    /// A person cancelled.
+    Cancelled,
+    /// The clock moved.
+    TimePassed,
+    /// Step 4: an envelope opened with this session's key.
+    EnvelopeOpened(SessionId),
+    /// Step 5 succeeded.
+    SignatureVerified(SessionId),
+    /// Steps 6 to 9 succeeded.
+    PayloadAccepted(SessionId),
+    /// A check of steps 5 to 11 failed, or checking itself broke down.
+    PayloadRefused(SessionId, ProvisioningError),
+    /// Steps 5 to 11 succeeded; step 12 begins.
+    PayloadApproved {
+        /// The evidence.
+        approved: Box<Approved>,
+        /// The wall clock, now.
+        wall: Timestamp,
+        /// SHA-256 of the POST body.
+        body_sha256: Sha256Digest,
+    },
+    /// Step 12 succeeded: this is durable.
+    Installed(Box<InstalledConfiguration>),
+    /// Step 12 failed; nothing was changed.
+    InstallationFailed(ProvisioningError),
+    /// A person took note of a failure or of a de-provisioning.
+    Acknowledged,
+    /// An administrator wants to de-provision.
+    DeprovisioningRequested(AdministratorAuthorised),
+    /// What was installed is gone for good.
+    Erased(AdministratorAuthorised),
+    /// The service is stopping.
+    Stopping,
+}
+
+/// What the world has to do. In this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Append to the audit; with a status, persist that status in the same transaction.
+    Record(Vec<AuditEntry>, Option<PersistedStatus>),
+    /// Record one summary for each code of the requests refused so far, and forget them.
+    SummariseRefusals(Option<SessionId>),
+    /// The payload that opened the envelope is to be checked.
+    Check(Claim),
+    /// One transaction: certificates, key, settings, status, time floor, these audit entries, receipt.
+    Install(Box<Installation>, Vec<AuditEntry>),
+    /// One transaction: remove certificates, key and settings, return the time floor, record these audit entries.
+    Erase(Vec<AuditEntry>),
+    /// The listener ends.
+    CloseListener,
+    /// Tell subscribers.
+    Announce(ProvisioningSignal),
+}

@@ -1,0 +1,68 @@
+//! What a completed provisioning leaves behind for people and programs to read.
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::audit::AuditHead;
+use crate::certificate::CertifiedBundle;
+use crate::identity::DeviceId;
+use crate::pairing::Sha256Digest;
+use crate::settings::Settings;
+use crate::status::ProvisioningStatus;
+use crate::time::Timestamp;
+
+/// What a receipt says (`protocol.md`, "Answers").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptClaims {
+    /// This device.
+    pub device_id: DeviceId,
+    /// Of the POST body.
+    pub body_sha256: Sha256Digest,
+    /// Of the client leaf certificate's DER.
+    pub certificate_sha256: Sha256Digest,
+    /// When the installation was completed.
+    pub completed_at: Timestamp,
+    /// The audit, this installation's records included.
+    pub audit: AuditHead,
+}
+
+/// A signed receipt: a JWS in compact serialisation. Not a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt(pub String);
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is installed, without anything secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstalledConfiguration {
+    /// The six settings.
+    pub settings: Settings,
+    /// What is tracked about the certificates.
+    pub certificates: CertifiedBundle,
+    /// When it was installed.
+    pub completed_at: Timestamp,
+    /// SHA-256 of the POST body that brought it.
+    pub body_sha256: Sha256Digest,
+    /// The receipt that its sender got.
+    pub receipt: Receipt,
+}
+
+/// The outcome of a successful provisioning (`context.md`, "Result"); a failure is a
+/// [`ProvisioningError`](crate::error::ProvisioningError).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvisioningResult {
+    /// What is installed now; its `settings` name device, server and label.
+    pub installed: InstalledConfiguration,
+}
+
+impl ProvisioningResult {
+    /// The new status: `PROVISIONED`.
+    #[must_use]
+    pub const fn status(&self) -> ProvisioningStatus {
+        ProvisioningStatus::Provisioned
+    }
+}

@@ -1,0 +1,285 @@
+//! The six settings that a provisioned device has, each parsed once.
+
+use alloc::string::String;
+use core::fmt;
+use core::net::IpAddr;
+
+use fluent_uri::Uri;
+use fluent_uri::component::Host as UriHost;
+use unicode_general_category::{GeneralCategory, get_general_category};
+
+use crate::identity::{DeviceId, Unacceptable};
+
+/// Longest `serverUrl` in bytes.
+const MAX_SERVER_URL: usize = 2048;
+/// Longest `deviceLabel` in Unicode scalars.
+const MAX_DEVICE_LABEL: usize = 64;
+
+/// The host that `serverUrl` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerHost {
+    /// A DNS name, lower case.
+    Name(String),
+    /// An IP address.
+    Address(IpAddr),
+}
+
+/// The central server's URL: absolute, `https`, with a host, without user info and fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl {
+    text: String,
+    host: ServerHost,
+}
+
+impl ServerUrl {
+    /// # Errors
+    /// Where the text does not follow the rule.
+    pub fn parse(text: &str) -> Result<Self, Unacceptable> {
+        let fault = Unacceptable::expected(
+            "an absolute https URL with a host, without user info and fragment, of at most 2048 bytes",
+        );
+        if text.len() > MAX_SERVER_URL {
+            return Err(fault);
+        }
+        let uri = Uri::parse(text).map_err(|_| fault)?;
+        let authority = uri.authority().ok_or(fault)?;
+        let port_fits = authority
+            .port()
+            .is_none_or(|port| port.as_str().is_empty() || authority.port_to_u16().is_ok());
+        if !uri.scheme().as_str().eq_ignore_ascii_case("https")
+            || authority.has_userinfo()
+            || uri.has_fragment()
+            || !port_fits
+        {
+            return Err(fault);
+        }
+        let host = match authority.host_parsed() {
+            UriHost::Ipv4(address) => ServerHost::Address(address.into()),
+            UriHost::Ipv6(address) => ServerHost::Address(address.into()),
+            UriHost::RegName(name) if is_dns_name(name.as_str()) => {
+                ServerHost::Name(name.as_str().to_ascii_lowercase())
+            }
+            _ => return Err(fault),
+        };
+        Ok(Self {
+            text: text.into(),
+            host,
+        })
+    }
+
+    /// The URL as it was received.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its host.
+    #[must_use]
+    pub const fn host(&self) -> &ServerHost {
+        &self.host
+    }
+}
+
+/// Letters, digits, hyphens and underscores in labels of 1 to 63, 253 in all, with an optional root dot.
+fn is_dns_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
+}
+
+/// Seconds between two synchronisations with the server: 1 to 3600, 10 unless told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncInterval(u16);
+
+impl SyncInterval {
+    /// From seconds.
+    ///
+    /// # Errors
+    /// Outside 1 to 3600.
+    pub fn from_seconds(seconds: i128) -> Result<Self, Unacceptable> {
+        let fault = Unacceptable::expected("a whole number of seconds from 1 to 3600");
+        u16::try_from(seconds)
+            .ok()
+            .filter(|s| (1..=3600).contains(s))
+            .map(Self)
+            .ok_or(fault)
+    }
+
+    /// In seconds.
+    #[must_use]
+    pub const fn as_seconds(self) -> u16 {
+        self.0
+    }
+}
+
+impl Default for SyncInterval {
+    fn default() -> Self {
+        Self(10)
+    }
+}
+
+/// What people call the monitor, for example `ICU-MON-04`: 1 to 64 Unicode scalars without control, format or bidi
+/// characters and without spaces at either end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceLabel(String);
+
+impl DeviceLabel {
+    /// # Errors
+    /// Where the text does not follow the rule.
+    pub fn parse(text: &str) -> Result<Self, Unacceptable> {
+        let fault = Unacceptable::expected(
+            "1 to 64 characters without control, format or bidi characters and without spaces at the ends",
+        );
+        let length_fits = (1..=MAX_DEVICE_LABEL).contains(&text.chars().take(MAX_DEVICE_LABEL + 1).count());
+        if length_fits && text.chars().all(is_visible_or_space) && text.trim() == text {
+            Ok(Self(text.into()))
+        } else {
+            Err(fault)
+        }
+    }
+
+    /// The label.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether a screen shows the character as itself. Bidi controls are format characters (category Cf).
+fn is_visible_or_space(c: char) -> bool {
+    !matches!(
+        get_general_category(c),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+            | GeneralCategory::Surrogate
+    )
+}
+
+/// Units that the monitor shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeasurementUnit {
+    /// Metric units.
+    Metric,
+    /// Imperial units.
+    Imperial,
+}
+
+impl MeasurementUnit {
+    /// # Errors
+    /// Anything but `METRIC` and `IMPERIAL`.
+    pub fn parse(text: &str) -> Result<Self, Unacceptable> {
+        match text {
+            "METRIC" => Ok(Self::Metric),
+            "IMPERIAL" => Ok(Self::Imperial),
+            _ => Err(Unacceptable::expected("METRIC or IMPERIAL")),
+        }
+    }
+
+    /// The protocol's spelling.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Metric => "METRIC",
+            Self::Imperial => "IMPERIAL",
+        }
+    }
+}
+
+/// A language by its two or three ASCII letters, kept in upper case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Language(String);
+
+impl Language {
+    /// # Errors
+    /// Anything but two or three ASCII letters.
+    pub fn parse(text: &str) -> Result<Self, Unacceptable> {
+        if (2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphabetic()) {
+            Ok(Self(text.to_ascii_uppercase()))
+        } else {
+            Err(Unacceptable::expected("two or three letters such as EN or ES"))
+        }
+    }
+
+    /// The upper-case tag.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is written on success (`context.md`, "Settings written on success").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Setting `deviceId`.
+    pub device_id: DeviceId,
+    /// Setting `deviceLabel`.
+    pub device_label: DeviceLabel,
+    /// Setting `serverUrl`.
+    pub server_url: ServerUrl,
+    /// Setting `syncInterval`.
+    pub sync_interval: SyncInterval,
+    /// Setting `measurementUnit`.
+    pub measurement_unit: MeasurementUnit,
+    /// Setting `language`.
+    pub language: Language,
+}
+
+impl Settings {
+    /// Key and value of each, as they are stored; [`Self::from_pairs`] reads them back.
+    #[must_use]
+    pub fn to_pairs(&self) -> [(&'static str, String); 6] {
+        use alloc::string::ToString as _;
+        [
+            ("deviceId", self.device_id.to_string()),
+            ("deviceLabel", self.device_label.as_str().into()),
+            ("serverUrl", self.server_url.as_str().into()),
+            ("syncInterval", self.sync_interval.as_seconds().to_string()),
+            ("measurementUnit", self.measurement_unit.as_str().into()),
+            ("language", self.language.as_str().into()),
+        ]
+    }
+
+    /// From stored pairs, through the same rules as received ones.
+    ///
+    /// # Errors
+    /// The key whose value is missing or does not follow its rule.
+    pub fn from_pairs<'a>(find: impl Fn(&str) -> Option<&'a str>) -> Result<Self, StoredSettingFault> {
+        let get = |key| find(key).ok_or(StoredSettingFault { key });
+        let at = |key| move |_: Unacceptable| StoredSettingFault { key };
+        let seconds = get("syncInterval")?
+            .parse()
+            .map_err(|_| StoredSettingFault { key: "syncInterval" })?;
+        Ok(Self {
+            device_id: DeviceId::parse(get("deviceId")?).map_err(at("deviceId"))?,
+            device_label: DeviceLabel::parse(get("deviceLabel")?).map_err(at("deviceLabel"))?,
+            server_url: ServerUrl::parse(get("serverUrl")?).map_err(at("serverUrl"))?,
+            sync_interval: SyncInterval::from_seconds(seconds).map_err(at("syncInterval"))?,
+            measurement_unit: MeasurementUnit::parse(get("measurementUnit")?).map_err(at("measurementUnit"))?,
+            language: Language::parse(get("language")?).map_err(at("language"))?,
+        })
+    }
+}
+
+/// A stored setting that is missing or does not follow its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredSettingFault {
+    /// Its key.
+    pub key: &'static str,
+}
+
+impl fmt::Display for StoredSettingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the stored setting {} is missing or malformed", self.key)
+    }
+}
+
+impl core::error::Error for StoredSettingFault {}

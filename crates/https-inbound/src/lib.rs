@@ -1,0 +1,1 @@
+//! HTTPS listener that exists while pairing is open.

@@ -1,0 +1,1 @@
+//! JWS in JWE: seal and open payloads, sign and verify receipts, derive keys.

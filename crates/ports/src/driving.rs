@@ -1,0 +1,133 @@
+//! How the use cases are driven: the specification's `IProvisioningService`, and what a transport needs beside it.
+
+use std::future::Future;
+use std::net::IpAddr;
+
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::identity::DeviceId;
+use zmon_domain::machine::Admission;
+use zmon_domain::pairing::PairingCode;
+use zmon_domain::qr::QrCodeData;
+use zmon_domain::result::{InstalledConfiguration, ProvisioningResult};
+use zmon_domain::secret::SecretText;
+use zmon_domain::signal::ProvisioningSignal;
+use zmon_domain::status::{Phase, ProvisioningStatus};
+
+/// Device provisioning (specification 2.1). A handle: clones drive the same device.
+///
+/// Every method runs to its end once called, even where the caller stops waiting for it.
+pub trait ProvisioningService: Clone + Send + Sync + 'static {
+    /// What [`Self::subscribe`] gives.
+    type Subscription: EventSubscription;
+
+    /// `generateProvisioningQRCode`: opens pairing and makes its QR code. An open session is cancelled first.
+    ///
+    /// # Errors
+    /// `DeviceIdMismatch`, `AlreadyProvisioned`, `PairingInProgress`, `QrContentTooLong`, `NetworkError` (the
+    /// listener cannot be opened), `StorageError`, `ShuttingDown`.
+    fn generate_provisioning_qr_code(
+        &self,
+        device_id: &DeviceId,
+        device_ip: IpAddr,
+    ) -> impl Future<Output = Result<QrCodeData, ProvisioningError>> + Send;
+
+    /// `applyConfiguration`: checks a POST body and installs what is in it, all or nothing.
+    ///
+    /// `pairing_code` is that of the session in which the body arrived; where that session is no longer current, the
+    /// answer is `InvalidPairingCode`. A byte-identical body within the grace period gets the stored result.
+    ///
+    /// # Errors
+    /// Every code of the validation order in `protocol.md`.
+    fn apply_configuration(
+        &self,
+        payload: Vec<u8>,
+        pairing_code: &PairingCode,
+    ) -> impl Future<Output = Result<ProvisioningResult, ProvisioningError>> + Send;
+
+    /// `getStatus`, with what a screen shows beside it.
+    fn get_status(&self) -> impl Future<Output = StatusReport> + Send;
+
+    /// `deprovisionDevice`: removes what is installed.
+    ///
+    /// # Errors
+    /// `AdminRequired`, `NotProvisioned`, `PairingInProgress`, `StorageError`.
+    fn deprovision_device(
+        &self,
+        administrator_pin: SecretText,
+    ) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
+
+    /// Ends the open session, or stops the checks of a payload until its installation begins.
+    ///
+    /// # Errors
+    /// `NotPairing`, `AlreadyProvisioned`, `PairingInProgress` (the installation has begun), `StorageError`.
+    fn cancel(&self) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
+
+    /// Takes note of a failure or of a de-provisioning: the status becomes `UNPROVISIONED`.
+    ///
+    /// # Errors
+    /// `AlreadyProvisioned`, `PairingInProgress`, `StorageError`.
+    fn acknowledge(&self) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
+
+    /// The QR code on the screen, while the status is `READY_TO_PAIR`.
+    fn current_qr_code(&self) -> impl Future<Output = Option<QrCodeData>> + Send;
+
+    /// The specification's signals, from now on.
+    fn subscribe(&self) -> Self::Subscription;
+}
+
+/// What a transport that takes payloads needs beside [`ProvisioningService`].
+pub trait PairingInbound: ProvisioningService {
+    /// Step 1 of the validation order, for a request whose head has arrived.
+    ///
+    /// # Errors
+    /// `NotPairing`, `SessionExpired`, `PairingInProgress`, `AlreadyProvisioned`, `ShuttingDown`.
+    fn admit(&self) -> impl Future<Output = Result<Admission, ProvisioningError>> + Send;
+
+    /// Counts a refusal of steps 2 and 3 for the audit's summary; refusals of [`Self::admit`] and
+    /// [`ProvisioningService::apply_configuration`] are counted already.
+    fn count_refusal(&self, code: ErrorCode);
+}
+
+/// `simulateProvisioning`: for development; compiled with the feature `simulation` alone.
+#[cfg(feature = "simulation")]
+pub trait SimulateProvisioning: ProvisioningService {
+    /// Installs a payload that was neither sealed nor signed, through the checks of steps 6 to 12. Needs an open
+    /// session.
+    ///
+    /// # Errors
+    /// Every code of steps 6 to 12.
+    fn simulate_provisioning(
+        &self,
+        mock_payload: zmon_domain::payload::Members,
+    ) -> impl Future<Output = Result<ProvisioningResult, ProvisioningError>> + Send;
+}
+
+/// Where the device stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusReport {
+    /// The specification's status.
+    pub status: ProvisioningStatus,
+    /// The phase, while the status is `PAIRING_RECEIVED`.
+    pub phase: Option<Phase>,
+    /// Whole seconds left, while the status is `READY_TO_PAIR`.
+    pub expires_in_seconds: Option<u64>,
+    /// What is installed, while the status is `PROVISIONED`.
+    pub installed: Option<InstalledConfiguration>,
+    /// Why it failed, while the status is `PROVISIONING_FAILED`.
+    pub failure: Option<ProvisioningError>,
+}
+
+/// What a subscriber hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubscriptionEvent {
+    /// A signal.
+    Signal(ProvisioningSignal),
+    /// The subscriber was too slow; this many signals are gone.
+    Missed(u64),
+}
+
+/// A stream of signals. A slow reader never delays provisioning; it learns that it missed something.
+pub trait EventSubscription: Send + 'static {
+    /// The next event; none after the service has ended.
+    fn next(&mut self) -> impl Future<Output = Option<SubscriptionEvent>> + Send;
+}

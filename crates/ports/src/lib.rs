@@ -1,0 +1,19 @@
+//! Traits through which the provisioning use cases are driven, and through which they reach the world.
+//!
+//! Signatures name domain types and the standard library only. Each trait's documentation is its contract; the
+//! suites in `zmon-testkit` hold fakes and real adapters to it alike.
+#![cfg_attr(test, expect(missing_docs, reason = "tests explain themselves by their names"))]
+
+mod driven;
+mod driving;
+mod store;
+
+pub use driven::{
+    AdministratorCheck, CertificateBundle, CertificateFacts, Clock, Entropy, EntropyUnavailable, EnvelopeFault,
+    ListenerFault, ListenerOpened, Opened, PairingListener, PayloadEnvelope, QrRenderer, ReceiptFault, RenderFault,
+    SignatureFault,
+};
+#[cfg(feature = "simulation")]
+pub use driving::SimulateProvisioning;
+pub use driving::{EventSubscription, PairingInbound, ProvisioningService, StatusReport, SubscriptionEvent};
+pub use store::{DatabaseKey, KeySource, KeySourceFault, ProvisioningStore, SealReceipt, StoreFault, StoredState};

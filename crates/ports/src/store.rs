@@ -1,0 +1,140 @@
+//! The encrypted store.
+
+use core::fmt;
+use std::future::Future;
+
+use zmon_domain::audit::{AuditEntry, AuditHead};
+use zmon_domain::checks::Installation;
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::machine::Persisted;
+use zmon_domain::result::{InstalledConfiguration, Receipt};
+use zmon_domain::secret::SecretBytes;
+use zmon_domain::status::PersistedStatus;
+use zmon_domain::time::Timestamp;
+
+use crate::driven::ReceiptFault;
+
+/// What a store found when it was read.
+#[derive(Debug)]
+pub struct StoredState {
+    /// Status, and what is installed.
+    pub persisted: Persisted,
+    /// The time floor, where one was written since the last reset.
+    pub time_floor: Option<Timestamp>,
+    /// Where the audit stands.
+    pub audit: AuditHead,
+}
+
+/// A fault of the store. `cause` names file and reason, never a stored value or a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreFault {
+    /// What failed and why, for the device's log.
+    pub cause: String,
+}
+
+impl fmt::Display for StoreFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+impl std::error::Error for StoreFault {}
+
+impl From<StoreFault> for ProvisioningError {
+    fn from(fault: StoreFault) -> Self {
+        Self::from(ErrorCode::StorageError).with_cause(fault.cause)
+    }
+}
+
+/// Signs the receipt inside the transaction that it speaks of: it is given the audit head that the transaction will
+/// leave behind.
+pub type SealReceipt<'a> = &'a (dyn Fn(AuditHead) -> Result<Receipt, ReceiptFault> + Send + Sync);
+
+/// Certificates, private key, settings, status, time floor and audit, in one encrypted place.
+///
+/// # Contract
+/// - Each method is one transaction: after an error, or a crash at any point, everything is as it was before.
+/// - A method that returned `Ok` is durable.
+/// - Audit records form a hash chain in the order of the calls; none is ever changed or removed.
+/// - Every audit record gets the wall-clock time `at`.
+/// - Nothing secret appears in an error, a log line or a file in the clear.
+pub trait ProvisioningStore: Send + Sync + 'static {
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// Where the store cannot be read or holds something that no version of it writes.
+    fn load(&self) -> impl Future<Output = Result<StoredState, StoreFault>> + Send;
+
+    /// Appends to the audit and, where given, persists a status.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn record(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        status: Option<PersistedStatus>,
+    ) -> impl Future<Output = Result<AuditHead, StoreFault>> + Send;
+
+    /// Installs: credentials, settings, certificate facts, status `PROVISIONED`, time floor, audit entries, receipt.
+    /// Refuses where the store is `PROVISIONED` already.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn install(
+        &self,
+        installation: &Installation,
+        entries: &[AuditEntry],
+        seal: SealReceipt<'_>,
+    ) -> impl Future<Output = Result<InstalledConfiguration, StoreFault>> + Send;
+
+    /// Removes credentials, settings, certificate facts, receipt and time floor; the status becomes `DEPROVISIONED`;
+    /// the audit stays and grows by the entries.
+    ///
+    /// # Errors
+    /// Nothing was removed.
+    fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> impl Future<Output = Result<(), StoreFault>> + Send;
+
+    /// Writes the time floor, or with `None` returns it to the release date, and records the entries.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn set_time_floor(
+        &self,
+        at: Timestamp,
+        floor: Option<Timestamp>,
+        entries: &[AuditEntry],
+    ) -> impl Future<Output = Result<(), StoreFault>> + Send;
+}
+
+/// The raw key of the encrypted database.
+pub type DatabaseKey = SecretBytes<32>;
+
+/// Why there is no database key. The cause never holds key material.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySourceFault {
+    /// What failed, why, and what to do next.
+    pub cause: String,
+}
+
+impl fmt::Display for KeySourceFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+impl std::error::Error for KeySourceFault {}
+
+/// Where the database key comes from.
+///
+/// # Contract
+/// - The same key on every call.
+/// - A key that cannot be had is an error, never a new key for an existing store: `may_create` is true only where
+///   there is no database yet.
+pub trait KeySource: Send + Sync {
+    /// The key.
+    ///
+    /// # Errors
+    /// Where it cannot be had, or is not 32 bytes.
+    fn database_key(&self, may_create: bool) -> Result<DatabaseKey, KeySourceFault>;
+}

@@ -1,0 +1,1 @@
+//! QR symbol as SVG, 300x300 PNG and terminal text.

@@ -1,0 +1,1 @@
+//! The provisioning use cases, generic over the ports.

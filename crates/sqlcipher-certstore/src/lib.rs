@@ -1,0 +1,1 @@
+//! Encrypted store for certificates, key, settings, status and audit on SQLCipher.

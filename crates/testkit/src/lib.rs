@@ -1,0 +1,1 @@
+//! Fakes, port contracts, PKI fixtures, canary secrets and hostile clients for tests.

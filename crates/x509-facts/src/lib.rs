@@ -1,0 +1,1 @@
+//! PEM and DER in, facts about certificates and keys out.
