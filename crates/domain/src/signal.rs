@@ -1,5 +1,7 @@
 //! The specification's six signals. None carries a secret.
 
+use alloc::boxed::Box;
+
 use crate::error::ProvisioningError;
 use crate::pairing::SessionId;
 use crate::result::ProvisioningResult;
@@ -24,7 +26,7 @@ pub enum ProvisioningSignal {
         session: SessionId,
     },
     /// `provisioningCompleted`.
-    ProvisioningCompleted(ProvisioningResult),
+    ProvisioningCompleted(Box<ProvisioningResult>),
     /// `provisioningFailed`.
     ProvisioningFailed(ProvisioningError),
     /// `statusChanged`.

@@ -1,1 +1,18 @@
 //! The provisioning use cases, generic over the ports.
+//!
+//! The state machine of `zmon-domain` decides; this crate feeds it events, carries out its effects in order, and
+//! sees to it that each use case runs to its end once it has begun.
+#![cfg_attr(test, expect(missing_docs, reason = "tests explain themselves by their names"))]
+
+mod adapters;
+mod apply;
+mod effects;
+mod events;
+mod pairing;
+mod provisioning;
+#[cfg(feature = "simulation")]
+mod simulate;
+
+pub use adapters::{Adapters, AdaptersOf, DeviceProfile, Ports};
+pub use events::Subscription;
+pub use provisioning::CentralStationProvisioningService;

@@ -428,7 +428,7 @@ fn installed_now(state: Inner, installed: Box<InstalledConfiguration>, now: Mono
             };
             let effects = vec![
                 Effect::SummariseRefusals(Some(session)),
-                announce(ProvisioningSignal::ProvisioningCompleted(result)),
+                announce(ProvisioningSignal::ProvisioningCompleted(Box::new(result))),
                 status_changed(ProvisioningStatus::Provisioned),
             ];
             let until = Deadline::new(now, GRACE_AFTER_SUCCESS);

@@ -1,0 +1,96 @@
+//! What the service is put together from.
+
+use core::time::Duration;
+
+use zmon_domain::identity::{DeviceId, SerialNumber};
+use zmon_domain::time::Timestamp;
+use zmon_ports::{
+    AdministratorCheck, CertificateFacts, Clock, Entropy, PairingListener, PayloadEnvelope, ProvisioningStore,
+    QrRenderer,
+};
+
+/// Which device this is, and the rules it was commissioned with.
+#[derive(Clone, Debug)]
+pub struct DeviceProfile {
+    /// Device unique identifier.
+    pub device_id: DeviceId,
+    /// Device serial number.
+    pub serial_number: SerialNumber,
+    /// How long a pairing session stays open: at most [`zmon_domain::pairing::MAX_PAIRING_TIME`], longer is cut.
+    pub pairing_time: Duration,
+    /// When this software was released: the first time floor.
+    pub release_date: Timestamp,
+}
+
+/// One adapter for each driven port.
+pub trait Ports: Send + Sync + 'static {
+    /// The encrypted store.
+    type Store: ProvisioningStore;
+    /// JWS in JWE.
+    type Envelope: PayloadEnvelope;
+    /// PEM and DER to facts.
+    type Certificates: CertificateFacts;
+    /// QR pictures.
+    type Renderer: QrRenderer;
+    /// HTTPS.
+    type Listener: PairingListener;
+    /// Time.
+    type Clock: Clock;
+    /// Chance.
+    type Entropy: Entropy;
+    /// Who may de-provision.
+    type Administrators: AdministratorCheck;
+
+    /// All of them.
+    fn adapters(&self) -> &AdaptersOf<Self>;
+}
+
+/// The adapters of one choice of ports.
+pub type AdaptersOf<P> = Adapters<
+    <P as Ports>::Store,
+    <P as Ports>::Envelope,
+    <P as Ports>::Certificates,
+    <P as Ports>::Renderer,
+    <P as Ports>::Listener,
+    <P as Ports>::Clock,
+    <P as Ports>::Entropy,
+    <P as Ports>::Administrators,
+>;
+
+/// The adapters by name; any combination of implementations is a [`Ports`].
+#[expect(missing_docs, reason = "each field is named after its port")]
+pub struct Adapters<Store, Envelope, Certificates, Renderer, Listener, Clock, Entropy, Administrators> {
+    pub store: Store,
+    pub envelope: Envelope,
+    pub certificates: Certificates,
+    pub renderer: Renderer,
+    pub listener: Listener,
+    pub clock: Clock,
+    pub entropy: Entropy,
+    pub administrators: Administrators,
+}
+
+impl<St, En, Ce, Qr, Li, Cl, Rn, Ad> Ports for Adapters<St, En, Ce, Qr, Li, Cl, Rn, Ad>
+where
+    St: ProvisioningStore,
+    En: PayloadEnvelope,
+    Ce: CertificateFacts,
+    Qr: QrRenderer,
+    Li: PairingListener,
+    Cl: Clock,
+    Rn: Entropy,
+    Ad: AdministratorCheck,
+{
+    type Store = St;
+    type Envelope = En;
+    type Certificates = Ce;
+    type Renderer = Qr;
+    type Listener = Li;
+    type Clock = Cl;
+    type Entropy = Rn;
+    type Administrators = Ad;
+
+    fn adapters(&self) -> &Self {
+        self
+    }
+}

@@ -1,0 +1,287 @@
+//! Use case: check a POST body and install what is in it (steps 4 to 12 of the validation order).
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use tracing::{error, info, warn};
+use zmon_domain::audit::AuditEntry;
+use zmon_domain::checks::{Approved, Claim, Installation};
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::machine::{Admission, Event, Persisted};
+use zmon_domain::pairing::{PairingCode, SessionId, Sha256Digest};
+use zmon_domain::payload::Members;
+use zmon_domain::result::{InstalledConfiguration, ProvisioningResult, ReceiptClaims};
+use zmon_domain::status::Phase;
+use zmon_domain::time::Monotonic;
+use zmon_ports::{CertificateBundle, CertificateFacts, Clock, Opened, PayloadEnvelope, ProvisioningStore};
+
+use crate::adapters::Ports;
+use crate::effects::Core;
+
+/// What opened the session's one check.
+pub(crate) enum Source {
+    /// A sealed payload.
+    Sealed(Opened),
+    /// A developer's payload, neither sealed nor signed.
+    #[cfg(feature = "simulation")]
+    Simulated(Members),
+}
+
+impl<P: Ports> Core<P> {
+    pub(crate) async fn admit(&self) -> Result<Admission, ProvisioningError> {
+        let mut held = self.held.lock().await;
+        let refused = if held.stopping {
+            ErrorCode::ShuttingDown
+        } else {
+            self.tick(&mut held).await;
+            match held.state.admit(self.adapters().clock.monotonic()) {
+                Ok(admission) => return Ok(admission),
+                Err(code) => code,
+            }
+        };
+        self.count_refusal(refused);
+        Err(refused.into())
+    }
+
+    pub(crate) async fn apply(&self, body: &[u8], code: &PairingCode) -> Result<ProvisioningResult, ProvisioningError> {
+        let started = self.adapters().clock.monotonic();
+        let digest = self.adapters().envelope.digest(body);
+        let (session, opened) = match self.admit().await? {
+            Admission::Grace => return self.repeat_result(digest).await,
+            Admission::Pairing => self.open_envelope(body, code).await?,
+        };
+        let claimed = self
+            .advance(&mut *self.held.lock().await, Event::EnvelopeOpened(session))
+            .await;
+        let claim = match claimed {
+            Ok(to_do) => to_do.check.ok_or(ErrorCode::UnknownError)?,
+            Err(refused) => {
+                self.count_refusal(refused.code());
+                return Err(refused);
+            }
+        };
+        self.process(claim, Source::Sealed(opened), digest, started).await
+    }
+
+    /// Steps 5 to 12 for the payload that won the session. Leaves the state in `PROVISIONED` or
+    /// `PROVISIONING_FAILED`, whatever happens on the way.
+    pub(crate) async fn process(
+        &self,
+        claim: Claim,
+        source: Source,
+        digest: Sha256Digest,
+        started: Monotonic,
+    ) -> Result<ProvisioningResult, ProvisioningError> {
+        let session = claim.session();
+        let checked = AssertUnwindSafe(self.check(claim, source)).catch_unwind().await;
+        let approved = checked.unwrap_or_else(|_| Err(broken("a check panicked")));
+        let installed = match approved {
+            Ok(approved) => self.install(approved, digest).await?,
+            Err(refusal) => {
+                let event = Event::PayloadRefused(session, refusal.clone());
+                self.advance(&mut *self.held.lock().await, event).await?;
+                return Err(refusal);
+            }
+        };
+        let elapsed = self.adapters().clock.monotonic().since(started);
+        info!(
+            %session,
+            elapsed_us = elapsed.as_micros() as u64,
+            server_url = installed.settings.server_url.as_str(),
+            device_label = installed.settings.device_label.as_str(),
+            "provisioning completed"
+        );
+        Ok(ProvisioningResult { installed })
+    }
+
+    /// A byte-identical body within the grace period gets the stored receipt.
+    async fn repeat_result(&self, digest: Sha256Digest) -> Result<ProvisioningResult, ProvisioningError> {
+        let held = self.held.lock().await;
+        match held.state.installed() {
+            Some(installed) if installed.body_sha256 == digest => Ok(ProvisioningResult {
+                installed: installed.clone(),
+            }),
+            _ => {
+                self.count_refusal(ErrorCode::AlreadyProvisioned);
+                Err(ErrorCode::AlreadyProvisioned.into())
+            }
+        }
+    }
+
+    /// Step 4, without holding up others.
+    async fn open_envelope(&self, body: &[u8], code: &PairingCode) -> Result<(SessionId, Opened), ProvisioningError> {
+        let session = {
+            let held = self.held.lock().await;
+            held.state
+                .session()
+                .map(|session| (session.id, session.private_key.clone(), session.pairing_code == *code))
+        };
+        let refused = match session {
+            Some((id, key, true)) => match self.adapters().envelope.open(body, &key) {
+                Ok(opened) => return Ok((id, opened)),
+                Err(fault) => ProvisioningError::from(ErrorCode::EnvelopeInvalid).with_cause(fault.cause),
+            },
+            // The session in which the body arrived is no longer current.
+            Some((_, _, false)) => ErrorCode::InvalidPairingCode.into(),
+            None => ErrorCode::NotPairing.into(),
+        };
+        self.count_refusal(refused.code());
+        Err(refused)
+    }
+
+    /// Steps 5 to 10.
+    async fn check(&self, claim: Claim, source: Source) -> Result<Approved, ProvisioningError> {
+        let session = claim.session();
+        let envelope = &self.adapters().envelope;
+        let mut phase = Timed::begin(self, Phase::VerifyingSignature);
+        let (text, members) = match source {
+            Source::Sealed(opened) => {
+                let text = envelope
+                    .verify(opened)
+                    .map_err(|fault| ProvisioningError::from(ErrorCode::SignatureInvalid).with_cause(fault.cause))?;
+                (text, None)
+            }
+            #[cfg(feature = "simulation")]
+            Source::Simulated(members) => (
+                zmon_domain::payload::SignedText::after_verification(Default::default()),
+                Some(members),
+            ),
+        };
+        let signed = claim.signed(text);
+        phase.next(Phase::CheckingPayload);
+        self.advance(&mut *self.held.lock().await, Event::SignatureVerified(session))
+            .await?;
+        let members: Members = members.map_or_else(|| envelope.members(signed.text()), Ok)?;
+        let addressed = signed.parsed(members)?.addressed_to(&self.profile.device_id)?;
+        let time = self.time_view(&*self.held.lock().await);
+        let paired = addressed.in_time(time)?.paired()?;
+        phase.next(Phase::CheckingCertificates);
+        self.advance(&mut *self.held.lock().await, Event::PayloadAccepted(session))
+            .await?;
+        let expected = paired.expectation();
+        let bundle = CertificateBundle {
+            payload: paired.payload(),
+            at: expected.now,
+            synchronised: expected.synchronised,
+        };
+        let facts = self.adapters().certificates.examine(bundle);
+        paired.certified(&facts)
+    }
+
+    /// Step 12. Once it has begun, the outcome is what the store says.
+    async fn install(
+        &self,
+        approved: Approved,
+        body_sha256: Sha256Digest,
+    ) -> Result<InstalledConfiguration, ProvisioningError> {
+        let phase = Timed::begin(self, Phase::Applying);
+        let wall = self.adapters().clock.wall().now;
+        let event = Event::PayloadApproved {
+            approved: Box::new(approved),
+            wall,
+            body_sha256,
+        };
+        let to_do = self.advance(&mut *self.held.lock().await, event).await?;
+        let (installation, entries) = to_do.install.ok_or(ErrorCode::UnknownError)?;
+        let stored = AssertUnwindSafe(self.store_installation(&installation, &entries))
+            .catch_unwind()
+            .await;
+        let stored = stored.unwrap_or_else(|_| Err(broken("the store panicked")));
+        drop(phase);
+
+        let mut held = self.held.lock().await;
+        match self.settle(stored, body_sha256).await {
+            Ok(installed) => {
+                held.time_floor = Some(installation.time_floor());
+                self.advance(&mut held, Event::Installed(Box::new(installed.clone())))
+                    .await?;
+                Ok(installed)
+            }
+            Err(fault) => {
+                self.advance(&mut held, Event::InstallationFailed(fault.clone()))
+                    .await?;
+                Err(fault)
+            }
+        }
+    }
+
+    async fn store_installation(
+        &self,
+        installation: &Installation,
+        entries: &[AuditEntry],
+    ) -> Result<InstalledConfiguration, ProvisioningError> {
+        let seal = |audit| {
+            let claims = ReceiptClaims {
+                device_id: installation.settings().device_id.clone(),
+                body_sha256: installation.body_sha256(),
+                certificate_sha256: installation.certificates().leaf().sha256,
+                completed_at: installation.completed_at(),
+                audit,
+            };
+            self.adapters()
+                .envelope
+                .sign_receipt(&claims, &installation.credentials().client_private_key)
+        };
+        Ok(self.adapters().store.install(installation, entries, &seal).await?)
+    }
+
+    /// A fault of the store may come after its commit: then the payload is installed all the same.
+    async fn settle(
+        &self,
+        stored: Result<InstalledConfiguration, ProvisioningError>,
+        body_sha256: Sha256Digest,
+    ) -> Result<InstalledConfiguration, ProvisioningError> {
+        let fault = match stored {
+            Ok(installed) => return Ok(installed),
+            Err(fault) => fault,
+        };
+        error!(
+            cause = fault.cause(),
+            "the installation failed; reading back what the store holds"
+        );
+        match self.adapters().store.load().await.map(|stored| stored.persisted) {
+            Ok(Persisted::Provisioned(installed)) if installed.body_sha256 == body_sha256 => Ok(*installed),
+            Ok(_) => Err(fault),
+            Err(unreadable) => {
+                warn!(cause = unreadable.cause, "the store cannot be read back");
+                Err(fault)
+            }
+        }
+    }
+}
+
+fn broken(cause: &str) -> ProvisioningError {
+    ProvisioningError::from(ErrorCode::UnknownError).with_cause(cause)
+}
+
+/// Logs how long a phase took, also where it ends in a refusal.
+struct Timed<'a, P: Ports> {
+    core: &'a Core<P>,
+    phase: Phase,
+    since: Monotonic,
+}
+
+impl<'a, P: Ports> Timed<'a, P> {
+    fn begin(core: &'a Core<P>, phase: Phase) -> Self {
+        Self {
+            core,
+            phase,
+            since: core.adapters().clock.monotonic(),
+        }
+    }
+
+    fn next(&mut self, phase: Phase) {
+        drop(std::mem::replace(self, Self::begin(self.core, phase)));
+    }
+}
+
+impl<P: Ports> Drop for Timed<'_, P> {
+    fn drop(&mut self) {
+        let elapsed = self.core.adapters().clock.monotonic().since(self.since);
+        info!(
+            phase = self.phase.as_str(),
+            elapsed_us = elapsed.as_micros() as u64,
+            "phase finished"
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! Carries out what the state machine decided.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Notify, broadcast};
+use tracing::{error, info};
+use zmon_domain::audit::{AuditEntry, AuditEvent};
+use zmon_domain::checks::{Claim, Installation};
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::machine::{Effect, Event, Persisted, State, step};
+use zmon_domain::pairing::SessionId;
+use zmon_domain::qr::QrCodeData;
+use zmon_domain::signal::ProvisioningSignal;
+use zmon_domain::time::{TimeView, Timestamp};
+use zmon_ports::{Clock, PairingListener, ProvisioningStore};
+
+use crate::adapters::{AdaptersOf, DeviceProfile, Ports};
+
+/// Everything that one device's use cases share.
+pub(crate) struct Core<P: Ports> {
+    pub(crate) ports: P,
+    pub(crate) profile: DeviceProfile,
+    /// Held while an event's effects are carried out, so that effects happen in the order of the decisions.
+    pub(crate) held: tokio::sync::Mutex<Held>,
+    pub(crate) signals: broadcast::Sender<ProvisioningSignal>,
+    /// Wakes the timer: deadlines may have changed.
+    pub(crate) deadlines_changed: Notify,
+    refusals: Mutex<BTreeMap<ErrorCode, u32>>,
+}
+
+pub(crate) struct Held {
+    pub(crate) state: State,
+    /// What the screen shows; gone with its session.
+    pub(crate) qr_code: Option<QrCodeData>,
+    pub(crate) time_floor: Option<Timestamp>,
+    pub(crate) stopping: bool,
+}
+
+/// What is left for the use case to do after the other effects were carried out.
+#[derive(Default)]
+pub(crate) struct ToDo {
+    pub(crate) check: Option<Claim>,
+    pub(crate) install: Option<(Box<Installation>, Vec<AuditEntry>)>,
+    /// The first effect that failed.
+    pub(crate) fault: Option<ProvisioningError>,
+}
+
+impl<P: Ports> Core<P> {
+    pub(crate) fn new(ports: P, profile: DeviceProfile, state: State, time_floor: Option<Timestamp>) -> Self {
+        Self {
+            ports,
+            profile,
+            held: tokio::sync::Mutex::new(Held {
+                state,
+                qr_code: None,
+                time_floor,
+                stopping: false,
+            }),
+            signals: broadcast::channel(crate::events::BACKLOG).0,
+            deadlines_changed: Notify::new(),
+            refusals: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn adapters(&self) -> &AdaptersOf<P> {
+        self.ports.adapters()
+    }
+
+    pub(crate) fn time_view(&self, held: &Held) -> TimeView {
+        let release_date = self.profile.release_date;
+        TimeView::new(
+            self.adapters().clock.wall(),
+            held.time_floor.unwrap_or(release_date),
+            release_date,
+        )
+    }
+
+    pub(crate) fn count_refusal(&self, code: ErrorCode) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = refusals.entry(code).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Lets the machine know the time.
+    pub(crate) async fn tick(&self, held: &mut Held) {
+        // The event is never refused, and a fault of one of its effects is in the log.
+        let _ = self.advance(held, Event::TimePassed).await;
+    }
+
+    /// Feeds the machine one event and carries out the effects.
+    ///
+    /// Fails where the machine refuses the event; the state is then as before.
+    pub(crate) async fn advance(&self, held: &mut Held, event: Event) -> Result<ToDo, ProvisioningError> {
+        let deadlines_change = !matches!(event, Event::TimePassed);
+        let before = mem::replace(&mut held.state, State::from(Persisted::Unprovisioned));
+        let next = step(before, event, self.adapters().clock.monotonic());
+        held.state = next.state;
+        if held.state.session().is_none() {
+            held.qr_code = None;
+        }
+        let mut to_do = ToDo::default();
+        for effect in next.outcome? {
+            if let Err(fault) = self.carry_out(effect, held, &mut to_do).await {
+                error!(code = %fault.code(), cause = fault.cause(), "an effect could not be carried out");
+                to_do.fault.get_or_insert(fault);
+            }
+        }
+        if deadlines_change {
+            self.deadlines_changed.notify_one();
+        }
+        Ok(to_do)
+    }
+
+    async fn carry_out(&self, effect: Effect, held: &mut Held, to_do: &mut ToDo) -> Result<(), ProvisioningError> {
+        let at = self.time_view(held).now();
+        let store = &self.adapters().store;
+        match effect {
+            Effect::Record(entries, status) => {
+                store.record(at, &entries, status).await?;
+            }
+            Effect::SummariseRefusals(session) => {
+                let entries = self.take_refusal_summaries(session);
+                if !entries.is_empty() {
+                    store.record(at, &entries, None).await?;
+                }
+            }
+            Effect::Check(claim) => to_do.check = Some(claim),
+            Effect::Install(installation, entries) => to_do.install = Some((installation, entries)),
+            Effect::Erase(entries) => {
+                if let Err(fault) = store.erase(at, &entries).await {
+                    // A fault after the commit still means that everything is gone.
+                    let gone = matches!(store.load().await, Ok(stored) if matches!(stored.persisted, Persisted::Deprovisioned));
+                    if !gone {
+                        return Err(fault.into());
+                    }
+                }
+                held.time_floor = None;
+            }
+            Effect::CloseListener => self.adapters().listener.close().await,
+            Effect::Announce(signal) => {
+                log(&signal);
+                // Nobody listening is no fault.
+                let _ = self.signals.send(signal);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_refusal_summaries(&self, session: Option<SessionId>) -> Vec<AuditEntry> {
+        let refusals = mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner));
+        refusals
+            .into_iter()
+            .map(|(code, count)| {
+                let entry = AuditEntry::new(AuditEvent::RequestsRefused).with_code(code);
+                let entry = entry.with_detail(format!("{count} refused before their envelope opened"));
+                session.map_or(entry.clone(), |session| entry.in_session(session))
+            })
+            .collect()
+    }
+}
+
+fn log(signal: &ProvisioningSignal) {
+    match signal {
+        ProvisioningSignal::StatusChanged { status, phase } => {
+            info!(%status, phase = phase.map(zmon_domain::status::Phase::as_str), "status changed");
+        }
+        ProvisioningSignal::ProvisioningFailed(failure) => {
+            info!(code = %failure.code(), reason = failure.message(), cause = failure.cause(), "provisioning failed");
+        }
+        ProvisioningSignal::QrCodeGenerated { session, .. } => info!(%session, "pairing opened"),
+        ProvisioningSignal::ConfigurationReceived { session } => info!(%session, "configuration received"),
+        ProvisioningSignal::QrCodeExpired => info!("qr code expired"),
+        // The use case says it, with its timing.
+        ProvisioningSignal::ProvisioningCompleted(_) => {}
+    }
+}

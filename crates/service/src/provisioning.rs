@@ -1,0 +1,212 @@
+//! `CentralStationProvisioningService`: the driving ports, implemented.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tracing::{error, info};
+use zmon_domain::audit::{AuditEntry, AuditEvent};
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::identity::DeviceId;
+use zmon_domain::machine::{Admission, Event, State};
+use zmon_domain::pairing::PairingCode;
+use zmon_domain::qr::QrCodeData;
+use zmon_domain::result::ProvisioningResult;
+use zmon_domain::secret::SecretText;
+use zmon_domain::status::ProvisioningStatus;
+use zmon_ports::{
+    AdministratorCheck, Clock, PairingInbound, PairingListener, ProvisioningService, ProvisioningStore, StatusReport,
+};
+
+use crate::adapters::{DeviceProfile, Ports};
+use crate::effects::Core;
+use crate::events::Subscription;
+
+/// The production implementation of [`ProvisioningService`] (specification 4.1). A handle: clones share one device.
+pub struct CentralStationProvisioningService<P: Ports>(pub(crate) Arc<Core<P>>);
+
+impl<P: Ports> Clone for CentralStationProvisioningService<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P: Ports> CentralStationProvisioningService<P> {
+    /// Starts in the last persisted state. A session that was open before a restart is gone, and the audit says so.
+    ///
+    /// # Errors
+    /// `StorageError` where the store cannot be read. A store that cannot be written does not keep a provisioned
+    /// device from starting.
+    pub async fn start(ports: P, profile: DeviceProfile) -> Result<Self, ProvisioningError> {
+        let stored = ports.adapters().store.load().await?;
+        let state = State::from(stored.persisted);
+        let status = state.status();
+        let this = Self(Arc::new(Core::new(ports, profile, state, stored.time_floor)));
+        let entry = AuditEntry::new(AuditEvent::ServiceStarted)
+            .with_detail(format!("in status {status}; a session does not survive a restart"));
+        let at = this.0.time_view(&*this.0.held.lock().await).now();
+        if let Err(fault) = this.0.adapters().store.record(at, &[entry], None).await {
+            error!(cause = fault.cause, "the start could not be recorded");
+        }
+        info!(%status, "provisioning service started");
+        Ok(this)
+    }
+
+    /// Runs the timer: ends sessions and grace periods when their time is over. Returns after [`Self::stop`].
+    pub async fn drive(&self) {
+        let core = &self.0;
+        loop {
+            let next = {
+                let mut held = core.held.lock().await;
+                if held.stopping {
+                    return;
+                }
+                core.tick(&mut held).await;
+                held.state.next_deadline()
+            };
+            match next {
+                Some(deadline) => tokio::select! {
+                    () = core.adapters().clock.sleep_until(deadline) => {}
+                    () = core.deadlines_changed.notified() => {}
+                },
+                None => core.deadlines_changed.notified().await,
+            }
+        }
+    }
+
+    /// Takes no more work, lets an installation that has begun finish, ends session and listener.
+    pub async fn stop(&self) {
+        let core = &self.0;
+        let mut signals = core.signals.subscribe();
+        loop {
+            let mut held = core.held.lock().await;
+            held.stopping = true;
+            let installing = core.advance(&mut held, Event::Stopping).await.is_err();
+            drop(held);
+            if !installing {
+                break;
+            }
+            // The installation ends with a signal.
+            let _ = signals.recv().await;
+        }
+        core.adapters().listener.close().await;
+        core.deadlines_changed.notify_one();
+    }
+
+    /// Runs a use case to its end, even where the caller stops waiting for it.
+    pub(crate) async fn to_its_end<T, F>(
+        &self,
+        use_case: impl FnOnce(Arc<Core<P>>) -> F,
+    ) -> Result<T, ProvisioningError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ProvisioningError>> + Send + 'static,
+    {
+        match tokio::spawn(use_case(Arc::clone(&self.0))).await {
+            Ok(outcome) => outcome,
+            Err(panicked) => {
+                error!(cause = %panicked, "a use case ended abnormally");
+                Err(ErrorCode::UnknownError.into())
+            }
+        }
+    }
+
+    async fn simple(&self, event: Event) -> Result<(), ProvisioningError> {
+        self.to_its_end(|core| async move {
+            let mut held = core.held.lock().await;
+            core.tick(&mut held).await;
+            core.advance(&mut held, event).await?.fault.map_or(Ok(()), Err)
+        })
+        .await
+    }
+}
+
+impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
+    type Subscription = Subscription;
+
+    async fn generate_provisioning_qr_code(
+        &self,
+        device_id: &DeviceId,
+        device_ip: IpAddr,
+    ) -> Result<QrCodeData, ProvisioningError> {
+        let (handle, device_id) = (self.clone(), device_id.clone());
+        self.to_its_end(|core| async move { core.generate(handle, device_id, device_ip).await })
+            .await
+    }
+
+    async fn apply_configuration(
+        &self,
+        payload: Vec<u8>,
+        pairing_code: &PairingCode,
+    ) -> Result<ProvisioningResult, ProvisioningError> {
+        let pairing_code = pairing_code.clone();
+        self.to_its_end(|core| async move { core.apply(&payload, &pairing_code).await })
+            .await
+    }
+
+    async fn get_status(&self) -> StatusReport {
+        let mut held = self.0.held.lock().await;
+        self.0.tick(&mut held).await;
+        let now = self.0.adapters().clock.monotonic();
+        StatusReport {
+            status: held.state.status(),
+            phase: held.state.phase(),
+            expires_in_seconds: held
+                .state
+                .session()
+                .map(|session| session.deadline.remaining(now).as_secs()),
+            installed: held.state.installed().cloned(),
+            failure: held.state.failure().cloned(),
+        }
+    }
+
+    async fn deprovision_device(&self, administrator_pin: SecretText) -> Result<(), ProvisioningError> {
+        self.to_its_end(|core| async move {
+            let authorised = core.adapters().administrators.authorise(&administrator_pin).await;
+            let mut held = core.held.lock().await;
+            let administrator = match authorised {
+                Ok(administrator) => administrator,
+                Err(refusal) => {
+                    let at = core.time_view(&held).now();
+                    let entry = AuditEntry::new(AuditEvent::AdministratorRefused).with_code(refusal.code());
+                    core.adapters().store.record(at, &[entry], None).await?;
+                    return Err(refusal);
+                }
+            };
+            let request = Event::DeprovisioningRequested(administrator.clone());
+            core.advance(&mut held, request).await?.fault.map_or(Ok(()), Err)?;
+            core.advance(&mut held, Event::Erased(administrator)).await?;
+            info!(status = %ProvisioningStatus::Deprovisioned, "de-provisioned");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn cancel(&self) -> Result<(), ProvisioningError> {
+        self.simple(Event::Cancelled).await
+    }
+
+    async fn acknowledge(&self) -> Result<(), ProvisioningError> {
+        self.simple(Event::Acknowledged).await
+    }
+
+    async fn current_qr_code(&self) -> Option<QrCodeData> {
+        let mut held = self.0.held.lock().await;
+        self.0.tick(&mut held).await;
+        held.qr_code.clone()
+    }
+
+    fn subscribe(&self) -> Subscription {
+        Subscription(self.0.signals.subscribe())
+    }
+}
+
+impl<P: Ports> PairingInbound for CentralStationProvisioningService<P> {
+    async fn admit(&self) -> Result<Admission, ProvisioningError> {
+        self.0.admit().await
+    }
+
+    fn count_refusal(&self, code: ErrorCode) {
+        self.0.count_refusal(code);
+    }
+}
