@@ -1,1 +1,5 @@
-//! System tests.
+//! System tests: the service with its real adapters, and the conformance vectors.
+
+pub mod device;
+pub mod station;
+pub mod vectors;

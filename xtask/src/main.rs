@@ -1,1 +1,93 @@
-fn main() {}
+//! The commands of this repository. `cargo xtask test` is the gate that a person types and that CI runs.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the commands of this crate speak to the person who typed them"
+)]
+
+mod demo;
+mod docs;
+mod gate;
+mod layers;
+mod process;
+mod vectors;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "The commands of this repository."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gate: formatting, lints, layers, documents, every test and the demonstration.
+    Test,
+    /// Compare the dependencies of every crate with `xtask/layers.toml`.
+    Layers,
+    /// Check the documents: links, paths, commands, and that what is generated from the code is up to date.
+    Docs {
+        /// Regenerate what is generated.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Run the device's checks over a file of test vectors.
+    Vectors {
+        /// The file; otherwise the one that ZMON_VECTORS names, otherwise the repository's own.
+        file: Option<PathBuf>,
+    },
+    /// Provision a device in front of your eyes: two real processes, from the QR code to a restart.
+    Demo {
+        /// Leave the device running and its files in place.
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let workspace = Workspace::read()?;
+    match command {
+        Command::Test => gate::run(&workspace, &command_names()),
+        Command::Layers => layers::check(&workspace).map(|report| done(&report)),
+        Command::Docs { write: true } => docs::write(&workspace).map(|report| done(&report)),
+        Command::Docs { write: false } => docs::check(&workspace, &command_names()).map(|report| done(&report)),
+        Command::Vectors { file } => vectors::run(&workspace, file),
+        Command::Demo { keep } => demo::run(&workspace, keep).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn done(report: &str) -> ExitCode {
+    println!("{report}");
+    ExitCode::SUCCESS
+}
+
+/// What `cargo xtask` understands, for the documents' gate.
+fn command_names() -> Vec<String> {
+    Arguments::command()
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect()
+}

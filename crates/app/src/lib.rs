@@ -1,1 +1,18 @@
 //! The device binary: configuration, wiring, command line, telemetry, shutdown.
+//!
+//! The binary `zmon-provision` calls [`cli::run`] and nothing else. What each module must not do: decide anything about
+//! provisioning; that is the domain's.
+
+pub mod administrator;
+pub mod cli;
+pub mod clock;
+pub mod configuration;
+pub mod control_client;
+pub mod control_socket;
+pub mod entropy;
+pub mod hardening;
+pub mod release;
+pub mod shutdown;
+pub mod telemetry;
+pub mod text;
+pub mod wiring;

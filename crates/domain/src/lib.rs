@@ -3,7 +3,6 @@
 //! This crate decides. It reads no clock, takes no chance, opens no file and talks to nobody: time, random bytes and
 //! facts are arguments.
 #![no_std]
-#![cfg_attr(test, expect(missing_docs, reason = "tests explain themselves by their names"))]
 
 extern crate alloc;
 

@@ -2,10 +2,10 @@
 //!
 //! Signatures name domain types and the standard library only. Each trait's documentation is its contract; the
 //! suites in `zmon-testkit` hold fakes and real adapters to it alike.
-#![cfg_attr(test, expect(missing_docs, reason = "tests explain themselves by their names"))]
 
 mod driven;
 mod driving;
+mod shared;
 mod store;
 
 pub use driven::{

@@ -1,14 +1,15 @@
 //! Use case: check a POST body and install what is in it (steps 4 to 12 of the validation order).
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tracing::{error, info, warn};
 use zmon_domain::audit::AuditEntry;
 use zmon_domain::checks::{Approved, Claim, Installation};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
-use zmon_domain::machine::{Admission, Event, Persisted};
-use zmon_domain::pairing::{PairingCode, SessionId, Sha256Digest};
+use zmon_domain::machine::{Admission, Event, Persisted, State};
+use zmon_domain::pairing::{PairingCode, SessionId, SessionPrivateKey, Sha256Digest};
 use zmon_domain::payload::Members;
 use zmon_domain::result::{InstalledConfiguration, ProvisioningResult, ReceiptClaims};
 use zmon_domain::status::Phase;
@@ -27,39 +28,72 @@ pub(crate) enum Source {
     Simulated(Members),
 }
 
+/// What becomes of a body that was admitted.
+enum Way {
+    /// It is opened with the session's key, and checked if that succeeds.
+    Check(SessionId, Arc<SessionPrivateKey>),
+    /// It is the body that was installed a moment ago: the same answer again.
+    Repeat(Box<InstalledConfiguration>),
+    /// It came too late.
+    Refuse(ErrorCode),
+}
+
+impl Way {
+    fn through(state: &State, code: &PairingCode, digest: Sha256Digest) -> Self {
+        match (state.session(), state.installed()) {
+            (Some(session), _) if session.pairing_code == *code => {
+                Self::Check(session.id, Arc::clone(&session.private_key))
+            }
+            // The session in which the body arrived is no longer current.
+            (Some(_), _) => Self::Refuse(ErrorCode::InvalidPairingCode),
+            (None, Some(installed)) if installed.body_sha256 == digest => Self::Repeat(Box::new(installed.clone())),
+            (None, _) => Self::Refuse(ErrorCode::AlreadyProvisioned),
+        }
+    }
+}
+
 impl<P: Ports> Core<P> {
-    pub(crate) async fn admit(&self) -> Result<Admission, ProvisioningError> {
+    /// Step 1. `look` sees the state that admitted the request, before any other event can change it.
+    pub(crate) async fn admit<T>(&self, look: impl FnOnce(Admission, &State) -> T) -> Result<T, ProvisioningError> {
         let mut held = self.held.lock().await;
         let refused = if held.stopping {
             ErrorCode::ShuttingDown
         } else {
             self.tick(&mut held).await;
             match held.state.admit(self.adapters().clock.monotonic()) {
-                Ok(admission) => return Ok(admission),
+                Ok(admission) => return Ok(look(admission, &held.state)),
                 Err(code) => code,
             }
         };
-        self.count_refusal(refused);
-        Err(refused.into())
+        Err(self.refuse_early(refused.into()))
+    }
+
+    /// A refusal of steps 1 to 4: counted for the audit's summary.
+    fn refuse_early(&self, refusal: ProvisioningError) -> ProvisioningError {
+        self.count_refusal(refusal.code());
+        refusal
     }
 
     pub(crate) async fn apply(&self, body: &[u8], code: &PairingCode) -> Result<ProvisioningResult, ProvisioningError> {
         let started = self.adapters().clock.monotonic();
         let digest = self.adapters().envelope.digest(body);
-        let (session, opened) = match self.admit().await? {
-            Admission::Grace => return self.repeat_result(digest).await,
-            Admission::Pairing => self.open_envelope(body, code).await?,
+        let (session, key) = match self.admit(|_, state| Way::through(state, code, digest)).await? {
+            Way::Check(session, key) => (session, key),
+            Way::Repeat(installed) => return Ok(ProvisioningResult { installed: *installed }),
+            Way::Refuse(refused) => return Err(self.refuse_early(refused.into())),
         };
+        // Step 4, without holding up others.
+        let opened = self.adapters().envelope.open(body, &key).map_err(|fault| {
+            self.refuse_early(ProvisioningError::from(ErrorCode::EnvelopeInvalid).with_cause(fault.cause))
+        })?;
+        drop(key);
         let claimed = self
             .advance(&mut *self.held.lock().await, Event::EnvelopeOpened(session))
             .await;
-        let claim = match claimed {
-            Ok(to_do) => to_do.check.ok_or(ErrorCode::UnknownError)?,
-            Err(refused) => {
-                self.count_refusal(refused.code());
-                return Err(refused);
-            }
-        };
+        let claim = claimed
+            .map_err(|refused| self.refuse_early(refused))?
+            .check
+            .ok_or(ErrorCode::UnknownError)?;
         self.process(claim, Source::Sealed(opened), digest, started).await
     }
 
@@ -92,41 +126,6 @@ impl<P: Ports> Core<P> {
             "provisioning completed"
         );
         Ok(ProvisioningResult { installed })
-    }
-
-    /// A byte-identical body within the grace period gets the stored receipt.
-    async fn repeat_result(&self, digest: Sha256Digest) -> Result<ProvisioningResult, ProvisioningError> {
-        let held = self.held.lock().await;
-        match held.state.installed() {
-            Some(installed) if installed.body_sha256 == digest => Ok(ProvisioningResult {
-                installed: installed.clone(),
-            }),
-            _ => {
-                self.count_refusal(ErrorCode::AlreadyProvisioned);
-                Err(ErrorCode::AlreadyProvisioned.into())
-            }
-        }
-    }
-
-    /// Step 4, without holding up others.
-    async fn open_envelope(&self, body: &[u8], code: &PairingCode) -> Result<(SessionId, Opened), ProvisioningError> {
-        let session = {
-            let held = self.held.lock().await;
-            held.state
-                .session()
-                .map(|session| (session.id, session.private_key.clone(), session.pairing_code == *code))
-        };
-        let refused = match session {
-            Some((id, key, true)) => match self.adapters().envelope.open(body, &key) {
-                Ok(opened) => return Ok((id, opened)),
-                Err(fault) => ProvisioningError::from(ErrorCode::EnvelopeInvalid).with_cause(fault.cause),
-            },
-            // The session in which the body arrived is no longer current.
-            Some((_, _, false)) => ErrorCode::InvalidPairingCode.into(),
-            None => ErrorCode::NotPairing.into(),
-        };
-        self.count_refusal(refused.code());
-        Err(refused)
     }
 
     /// Steps 5 to 10.

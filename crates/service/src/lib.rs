@@ -2,7 +2,6 @@
 //!
 //! The state machine of `zmon-domain` decides; this crate feeds it events, carries out its effects in order, and
 //! sees to it that each use case runs to its end once it has begun.
-#![cfg_attr(test, expect(missing_docs, reason = "tests explain themselves by their names"))]
 
 mod adapters;
 mod apply;

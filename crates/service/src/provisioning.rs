@@ -203,7 +203,7 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
 
 impl<P: Ports> PairingInbound for CentralStationProvisioningService<P> {
     async fn admit(&self) -> Result<Admission, ProvisioningError> {
-        self.0.admit().await
+        self.0.admit(|admission, _| admission).await
     }
 
     fn count_refusal(&self, code: ErrorCode) {

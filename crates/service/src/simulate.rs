@@ -16,10 +16,10 @@ impl<P: Ports> SimulateProvisioning for CentralStationProvisioningService<P> {
         self.to_its_end(|core| async move {
             warn!("SIMULATED PROVISIONING: this payload was neither sealed nor signed. Never ship a build that can do this.");
             let started = core.adapters().clock.monotonic();
-            core.admit().await?;
+            let session = core.admit(|_, state| state.session().map(|session| session.id)).await?;
+            let session = session.ok_or(ErrorCode::AlreadyProvisioned)?;
             let claim = {
                 let mut held = core.held.lock().await;
-                let session = held.state.session().ok_or(ErrorCode::NotPairing)?.id;
                 core.advance(&mut held, Event::EnvelopeOpened(session)).await?.check.ok_or(ErrorCode::UnknownError)?
             };
             let digest = core.adapters().envelope.digest(b"simulated");

@@ -1,5 +1,11 @@
 //! Facts about certificates and keys, and the rules of step 10 that judge them.
 
+mod facts;
+mod refusal;
+mod rules;
+#[cfg(test)]
+mod tests;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -8,6 +14,12 @@ use crate::identity::DeviceId;
 use crate::pairing::Sha256Digest;
 use crate::settings::ServerHost;
 use crate::time::Timestamp;
+
+pub use facts::{
+    BasicConstraints, Block, BundleFacts, CertificateDetails, ChainFacts, ExtendedKeyUsage, KeyKind, MAX_CERTIFICATES,
+    MAX_PEM_BYTES, PathFacts, PemFacts, Possession, PrivateKeyFacts, SignatureKind,
+};
+pub use refusal::{Field, Reason, Refusal};
 
 /// What is kept about each installed certificate (`context.md`, "Tracked").
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +38,7 @@ pub struct CertificateSummary {
     pub sha256: Sha256Digest,
 }
 
-/// Certificates that passed step 10; only [`judge`] makes one.
+/// Certificates that passed step 10: made by [`judge`], or read back by [`CertifiedBundle::from_stored`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertifiedBundle {
     client: Vec<CertificateSummary>,
@@ -35,6 +47,16 @@ pub struct CertifiedBundle {
 }
 
 impl CertifiedBundle {
+    /// What was stored about a bundle that [`judge`] once passed; none where the client's or the CA's list is empty.
+    #[must_use]
+    pub fn from_stored(
+        client: Vec<CertificateSummary>,
+        ca: Vec<CertificateSummary>,
+        server: Vec<CertificateSummary>,
+    ) -> Option<Self> {
+        (!client.is_empty() && !ca.is_empty()).then_some(Self { client, ca, server })
+    }
+
     /// The client's chain, leaf first, never empty.
     #[must_use]
     pub fn client(&self) -> &[CertificateSummary] {
@@ -60,10 +82,6 @@ impl CertifiedBundle {
     }
 }
 
-/// What the PEM texts of one payload turned out to be.
-#[derive(Clone, Debug)]
-pub struct BundleFacts {}
-
 /// What the bundle is judged against.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation<'a> {
@@ -77,11 +95,11 @@ pub struct Expectation<'a> {
     pub synchronised: bool,
 }
 
-/// Step 10 of the validation order.
+/// Step 10 of the validation order. The most basic fault is told first: what the texts are, keys, validity, chains, use,
+/// names; within each, fields in the order of the protocol's table.
 ///
 /// # Errors
-/// `InvalidCertificate`, naming which certificate or key and why.
+/// `InvalidCertificate`: a [`Refusal`], which names the field, the block and the reason.
 pub fn judge(facts: &BundleFacts, expected: &Expectation<'_>) -> Result<CertifiedBundle, ProvisioningError> {
-    let _ = (facts, expected);
-    Err(crate::error::ErrorCode::InvalidCertificate.into())
+    Ok(rules::judge(facts, expected)?)
 }

@@ -1,0 +1,241 @@
+//! The administrator's PIN: an Argon2id hash in a file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tokio::sync::Mutex;
+use tracing::warn;
+use zmon_domain::admin::AdministratorAuthorised;
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::secret::SecretText;
+use zmon_ports::{AdministratorCheck, Entropy};
+
+/// How many characters a PIN has.
+const PIN_CHARACTERS: std::ops::RangeInclusive<usize> = 6..=64;
+/// Longest PHC string that is read, in bytes.
+const MAX_HASH: u64 = 1024;
+/// What a wrong PIN costs beside the hash; one check runs at a time.
+const PAUSE_AFTER_WRONG_PIN: Duration = Duration::from_secs(1);
+/// 128 bits, as RFC 9106 recommends.
+const SALT_BYTES: usize = 16;
+
+/// Checks PINs against the hash in a file, which is read for each check: a PIN counts as soon as it is set.
+#[derive(Debug)]
+pub struct PinFile {
+    path: Option<PathBuf>,
+    one_at_a_time: Mutex<()>,
+}
+
+impl PinFile {
+    /// Without a file every PIN is wrong.
+    #[must_use]
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self {
+            path,
+            one_at_a_time: Mutex::new(()),
+        }
+    }
+}
+
+impl AdministratorCheck for PinFile {
+    async fn authorise(&self, pin: &SecretText) -> Result<AdministratorAuthorised, ProvisioningError> {
+        let Some(path) = self.path.clone() else {
+            warn!("an administrator's act was refused: admin.pin_hash_file is not configured");
+            return Err(ErrorCode::AdminRequired.into());
+        };
+        let _turn = self.one_at_a_time.lock().await;
+        let pin = pin.clone();
+        let checked = tokio::task::spawn_blocking(move || check(&path, &pin)).await;
+        let refusal = match checked {
+            Ok(Ok(())) => return Ok(AdministratorAuthorised::after_check("administrator PIN")),
+            Ok(Err(cause)) => cause,
+            Err(panicked) => panicked.to_string(),
+        };
+        warn!(cause = refusal, "an administrator's act was refused");
+        tokio::time::sleep(PAUSE_AFTER_WRONG_PIN).await;
+        Err(ErrorCode::AdminRequired.into())
+    }
+}
+
+fn check(path: &Path, pin: &SecretText) -> Result<(), String> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_HASH).read_to_string(&mut text))
+        .map_err(|fault| format!("{} cannot be read: {fault}", path.display()))?;
+    let malformed = || format!("{} holds no Argon2id hash", path.display());
+    let hash = PasswordHash::new(text.trim_end()).map_err(|_| malformed())?;
+    if hash.algorithm != argon2::Algorithm::Argon2id.ident() {
+        return Err(malformed());
+    }
+    Argon2::default()
+        .verify_password(pin.expose().as_bytes(), &hash)
+        .map_err(|_| "the PIN is wrong".into())
+}
+
+/// Why a PIN was not set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetPinFault(pub String);
+
+impl std::fmt::Display for SetPinFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SetPinFault {}
+
+/// Writes the hash of a new PIN, for the file's owner alone. An existing file is never replaced. Takes about 50 ms of
+/// one processor core and 19 MiB.
+///
+/// # Errors
+/// Where the PIN does not follow its rule, a file is there already, or nothing can be written.
+pub fn set_pin(path: &Path, pin: &SecretText, entropy: &impl Entropy) -> Result<(), SetPinFault> {
+    let text = pin.expose();
+    if !PIN_CHARACTERS.contains(&text.chars().count()) || text.chars().any(char::is_control) {
+        return Err(SetPinFault(format!(
+            "the PIN must have {} to {} characters and no control characters",
+            PIN_CHARACTERS.start(),
+            PIN_CHARACTERS.end()
+        )));
+    }
+    let mut salt = [0; SALT_BYTES];
+    entropy.fill(&mut salt).map_err(|fault| SetPinFault(fault.cause))?;
+    let hash = Argon2::default()
+        .hash_password_with_salt(text.as_bytes(), &salt)
+        .map_err(|fault| SetPinFault(format!("the PIN cannot be hashed: {fault}")))?;
+    write_once(path, &format!("{hash}\n")).map_err(|fault| {
+        SetPinFault(match fault.kind() {
+            std::io::ErrorKind::AlreadyExists => format!(
+                "{} is there already and is not replaced; remove it first if the PIN is to be changed",
+                path.display()
+            ),
+            _ => format!("{} cannot be written: {fault}", path.display()),
+        })
+    })
+}
+
+/// All or nothing, and never over another file.
+fn write_once(path: &Path, content: &str) -> std::io::Result<()> {
+    let beside = path.with_added_extension("new");
+    let write = || {
+        // What a crash left behind.
+        let _ = std::fs::remove_file(&beside);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        renameat_with(CWD, &beside, CWD, path, RenameFlags::NOREPLACE)?;
+        // The name is durable once the directory is.
+        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    };
+    write().inspect_err(|_| {
+        let _ = std::fs::remove_file(&beside);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::entropy::SystemEntropy;
+
+    fn secret(text: &str) -> SecretText {
+        SecretText::new(text.into())
+    }
+
+    async fn authorise(path: Option<&Path>, pin: &str) -> Result<AdministratorAuthorised, ErrorCode> {
+        PinFile::new(path.map(Into::into))
+            .authorise(&secret(pin))
+            .await
+            .map_err(|refusal| refusal.code())
+    }
+
+    fn with_pin(pin: &str) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.pin");
+        set_pin(&path, &secret(pin), &SystemEntropy::new()).unwrap();
+        (directory, path)
+    }
+
+    #[tokio::test]
+    async fn admits_the_pin_that_was_set_and_no_other() {
+        let (_directory, path) = with_pin("314159");
+        assert_eq!(
+            authorise(Some(&path), "314159").await.unwrap().by(),
+            "administrator PIN"
+        );
+        for wrong in ["314158", "3141590", "", "314159\n"] {
+            assert_eq!(authorise(Some(&path), wrong).await, Err(ErrorCode::AdminRequired));
+        }
+    }
+
+    #[tokio::test]
+    async fn admits_nobody_without_a_hash() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("none");
+        let malformed = directory.path().join("malformed");
+        std::fs::write(&malformed, "314159").unwrap();
+        let weak = directory.path().join("weak");
+        std::fs::write(&weak, "$argon2i$v=19$m=8,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        for path in [None, Some(missing.as_path()), Some(&malformed), Some(&weak)] {
+            assert_eq!(
+                authorise(path, "314159").await,
+                Err(ErrorCode::AdminRequired),
+                "{path:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn makes_every_wrong_pin_wait_for_its_turn() {
+        let (_directory, path) = with_pin("314159");
+        let check = PinFile::new(Some(path));
+        let start = tokio::time::Instant::now();
+        let wrong = secret("000000");
+        let (first, second) = tokio::join!(check.authorise(&wrong), check.authorise(&wrong));
+        assert!(first.is_err() && second.is_err());
+        assert!(start.elapsed() >= 2 * PAUSE_AFTER_WRONG_PIN, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn keeps_the_hash_for_the_owner_and_the_pin_for_nobody() {
+        let (directory, path) = with_pin("314159");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("$argon2id$v=19$"), "{text}");
+        assert!(!text.contains("314159"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn never_replaces_a_pin() {
+        let (directory, path) = with_pin("314159");
+        let before = std::fs::read_to_string(&path).unwrap();
+        let refusal = set_pin(&path, &secret("271828"), &SystemEntropy::new()).unwrap_err();
+        assert!(refusal.0.contains("is there already"), "{refusal}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn refuses_a_pin_that_is_too_short_too_long_or_no_text() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.pin");
+        for pin in ["", "12345", "12345\u{7}", &"1".repeat(65)] {
+            let refusal = set_pin(&path, &secret(pin), &SystemEntropy::new()).unwrap_err();
+            assert!(refusal.0.contains("6 to 64"), "{refusal}");
+        }
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,318 @@
+//! The command line.
+
+mod output;
+mod pair;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+use tracing::error;
+use zeroize::Zeroizing;
+use zmon_domain::secret::SecretText;
+
+use crate::administrator;
+use crate::configuration::{self, Configuration, Faults, Inputs, keys};
+use crate::control_client::{ClientFault, ControlClient};
+use crate::entropy::SystemEntropy;
+use crate::{hardening, shutdown, telemetry, wiring};
+use output::{complain, print, print_json};
+
+/// Longest PIN file that is read, in bytes.
+const MAX_PIN_FILE: u64 = 1024;
+
+/// How a command ends. The numbers above 64 are those of `sysexits.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It is done.
+    Done = 0,
+    /// The service refused, or the act itself failed.
+    Refused = 1,
+    /// The command line is not understood.
+    Usage = 2,
+    /// The service is not reachable (`EX_UNAVAILABLE`).
+    Unreachable = 69,
+    /// The configuration is faulty (`EX_CONFIG`).
+    Configuration = 78,
+}
+
+/// Pairs a Z Monitor with its Central Station.
+#[derive(Debug, Parser)]
+#[command(name = "zmon-provision", version)]
+struct Cli {
+    /// Configuration file [default: /etc/zmon-provision/config.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one configuration key over file and environment; before the command, as often as needed
+    // Not `global`: clap would drop those before the command as soon as one stands after it.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the provisioning service until SIGTERM or SIGINT
+    Serve,
+    /// Open pairing, show the QR code and wait for the outcome
+    Pair(pair::PairArgs),
+    /// Say where the device stands
+    Status {
+        #[command(flatten)]
+        service: ServiceArgs,
+        /// As one line of JSON
+        #[arg(long, conflicts_with = "receipt")]
+        json: bool,
+        /// The receipt of what is installed, alone
+        #[arg(long)]
+        receipt: bool,
+    },
+    /// End the open pairing session
+    Cancel(ServiceArgs),
+    /// Take note of a failure or of a de-provisioning
+    Acknowledge(ServiceArgs),
+    /// Remove what is installed; needs the administrator's PIN
+    Deprovision {
+        #[command(flatten)]
+        service: ServiceArgs,
+        #[command(flatten)]
+        pin: PinArgs,
+    },
+    /// Check the configuration and say where each value comes from
+    CheckConfig,
+    /// Administrator's acts at the device
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+    /// Documents about the configuration
+    #[command(hide = true)]
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Set the administrator's PIN, once, in the file that admin.pin_hash_file names
+    SetPin(PinArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Write the reference of all keys
+    Reference,
+}
+
+#[derive(Debug, Args)]
+struct ServiceArgs {
+    /// Socket of the running service [default: the configured control.socket]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+/// Where a PIN comes from: never from the command line or the environment, which others can read.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct PinArgs {
+    /// File whose one line is the PIN
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+    /// Take the PIN from standard input
+    #[arg(long)]
+    pin_stdin: bool,
+}
+
+/// Why a command failed.
+enum Failure {
+    Configuration(Faults),
+    Client(ClientFault),
+    Other(String),
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Self::Configuration(faults)
+    }
+}
+
+impl From<ClientFault> for Failure {
+    fn from(fault: ClientFault) -> Self {
+        Self::Client(fault)
+    }
+}
+
+impl Failure {
+    fn report(self) -> Exit {
+        match self {
+            Self::Configuration(faults) => {
+                complain(&faults);
+                Exit::Configuration
+            }
+            Self::Client(fault) => {
+                complain(&fault);
+                match fault {
+                    ClientFault::Unreachable { .. } | ClientFault::Ended => Exit::Unreachable,
+                    ClientFault::Refused(_) => Exit::Refused,
+                }
+            }
+            Self::Other(what) => {
+                complain(&what);
+                Exit::Refused
+            }
+        }
+    }
+}
+
+/// Runs one command line; the first argument is the program's name.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help and version are answers, too.
+            let _ = answer.print();
+            return if answer.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    if let Err(refused) = hardening::protect_process() {
+        complain(&format!("core dumps cannot be switched off: {refused}"));
+        return Exit::Refused;
+    }
+    let inputs = Inputs {
+        file: cli.config,
+        environment: environment.into_iter().collect(),
+        set: cli.set,
+    };
+    carry_out(cli.command, &inputs).unwrap_or_else(Failure::report)
+}
+
+fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve => serve(inputs),
+        Command::Pair(arguments) => {
+            let client = client(&arguments.service, inputs)?;
+            brief_runtime()?.block_on(pair::pair(&client, &arguments))
+        }
+        Command::Status { service, json, receipt } => {
+            let client = client(&service, inputs)?;
+            let runtime = brief_runtime()?;
+            if receipt {
+                print(&format!("{}\n", runtime.block_on(client.receipt())?));
+            } else {
+                let status = runtime.block_on(client.status())?;
+                if json {
+                    print_json(&status);
+                } else {
+                    print(&output::status(&status));
+                }
+            }
+            Ok(Exit::Done)
+        }
+        Command::Cancel(service) => {
+            let client = client(&service, inputs)?;
+            print(&output::status(&brief_runtime()?.block_on(client.cancel())?));
+            Ok(Exit::Done)
+        }
+        Command::Acknowledge(service) => {
+            let client = client(&service, inputs)?;
+            print(&output::status(&brief_runtime()?.block_on(client.acknowledge())?));
+            Ok(Exit::Done)
+        }
+        Command::Deprovision { service, pin } => {
+            let client = client(&service, inputs)?;
+            let pin = read_pin(&pin)?;
+            print(&output::status(&brief_runtime()?.block_on(client.deprovision(&pin))?));
+            Ok(Exit::Done)
+        }
+        Command::CheckConfig => {
+            Configuration::load(inputs)?;
+            print(&configuration::describe(inputs)?);
+            Ok(Exit::Done)
+        }
+        Command::Admin {
+            command: AdminCommand::SetPin(pin),
+        } => {
+            let path = configuration::pin_hash_file(inputs)?;
+            administrator::set_pin(&path, &read_pin(&pin)?, &SystemEntropy::new())
+                .map_err(|fault| Failure::Other(fault.0))?;
+            print(&format!("The PIN is set; its hash is in {}.\n", path.display()));
+            Ok(Exit::Done)
+        }
+        Command::Config {
+            command: ConfigCommand::Reference,
+        } => {
+            print(&keys::reference());
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn serve(inputs: &Inputs) -> Result<Exit, Failure> {
+    let configuration = Configuration::load(inputs)?;
+    telemetry::start(configuration.log);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(no_runtime)?;
+    let served = runtime.block_on(async {
+        let asked = shutdown::asked().map_err(no_runtime)?;
+        Ok::<_, Failure>(wiring::serve(configuration, asked).await)
+    })?;
+    Ok(match served {
+        Ok(()) => Exit::Done,
+        Err(fault) => {
+            error!(cause = fault.0, "the service cannot run");
+            Exit::Refused
+        }
+    })
+}
+
+fn client(service: &ServiceArgs, inputs: &Inputs) -> Result<ControlClient, Faults> {
+    let configured;
+    let socket = if let Some(socket) = &service.socket {
+        socket
+    } else {
+        configured = configuration::control_socket(inputs)?;
+        &configured
+    };
+    Ok(ControlClient::new(socket))
+}
+
+fn brief_runtime() -> Result<Runtime, Failure> {
+    Builder::new_current_thread().enable_all().build().map_err(no_runtime)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn no_runtime(fault: std::io::Error) -> Failure {
+    Failure::Other(format!("the operating system gives too few resources to run: {fault}"))
+}
+
+fn read_pin(arguments: &PinArgs) -> Result<SecretText, Failure> {
+    let (source, read) = match &arguments.pin_file {
+        Some(path) => (path.as_path(), File::open(path).and_then(first_line)),
+        None => (Path::new("standard input"), first_line(std::io::stdin())),
+    };
+    read.map_err(|fault| Failure::Other(format!("the PIN cannot be read from {}: {fault}", source.display())))
+}
+
+fn first_line(source: impl Read) -> std::io::Result<SecretText> {
+    // Reserved at once, so that the PIN is not copied about.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_PIN_FILE as usize));
+    source.take(MAX_PIN_FILE).read_to_string(&mut text)?;
+    Ok(SecretText::new(text.lines().next().unwrap_or_default().into()))
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.into(), value.into()))
+}

@@ -1,0 +1,87 @@
+//! What commands write.
+
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+use zmon_local_api::{FailureView, InstalledView, StatusView};
+
+use crate::text::{minutes, shown, utc};
+
+/// Writes to standard output at once. A reader that has gone away is no fault of the command.
+pub(super) fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes one line of JSON.
+pub(super) fn print_json(document: &impl Serialize) {
+    if let Ok(json) = serde_json::to_string(document) {
+        print(&format!("{json}\n"));
+    }
+}
+
+/// Writes to standard error what went wrong.
+pub(super) fn complain(what: &impl Display) {
+    let _ = writeln!(io::stderr(), "zmon-provision: {what}");
+}
+
+/// Where the device stands, for a person.
+pub(super) fn status(view: &StatusView) -> String {
+    let mut text = format!("Status: {}\n", shown(&view.status));
+    // Writing to a `String` cannot fail.
+    if let Some(phase) = &view.phase {
+        let _ = writeln!(text, "Phase: {}", shown(phase));
+    }
+    if let Some(seconds) = view.expires_in_seconds {
+        let _ = writeln!(text, "Pairing ends in: {} min", minutes(seconds));
+    }
+    if let Some(view) = &view.installed {
+        text.push_str(&installed(view));
+    }
+    if let Some(view) = &view.failure {
+        text.push_str(&failure(view));
+    }
+    text
+}
+
+fn installed(view: &InstalledView) -> String {
+    let settings = &view.settings;
+    let mut text = format!(
+        "Device: {}, labelled {}\nServer: {}, every {} s\nUnits and language: {}, {}\nCompleted: {}\n",
+        shown(&settings.device_id),
+        shown(&settings.device_label),
+        shown(&settings.server_url),
+        settings.sync_interval,
+        shown(&settings.measurement_unit),
+        shown(&settings.language),
+        utc(view.completed_at),
+    );
+    let lists = [
+        ("Client certificate", &view.certificates.client),
+        ("CA certificate", &view.certificates.ca),
+        ("Server certificate", &view.certificates.server),
+    ];
+    for (name, list) in lists {
+        for certificate in list {
+            let _ = writeln!(
+                text,
+                "{name}: {}, serial {}, until {}, SHA-256 {}",
+                shown(&certificate.subject),
+                shown(&certificate.serial),
+                utc(certificate.not_after),
+                shown(&certificate.sha256),
+            );
+        }
+    }
+    text
+}
+
+fn failure(view: &FailureView) -> String {
+    format!(
+        "Failed: {}: {}\nNext: {}\n",
+        shown(&view.code),
+        shown(&view.message),
+        shown(&view.next_action)
+    )
+}

@@ -1,0 +1,161 @@
+//! `pair`: opens pairing, shows the QR code, waits for the outcome.
+
+use std::io::{IsTerminal, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use zmon_domain::status::ProvisioningStatus;
+use zmon_local_api::StatusView;
+
+use super::output::{self, print, print_json};
+use super::{Exit, Failure, ServiceArgs};
+use crate::control_client::{ClientFault, ControlClient, Events};
+use crate::text::{minutes, shown};
+
+/// How often the countdown moves.
+const TICK: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(super) struct PairArgs {
+    #[command(flatten)]
+    pub(super) service: ServiceArgs,
+    /// Write the QR code as a picture of 300x300 pixels, too
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    /// Write the QR code as SVG, too
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Write lines of JSON instead of the QR code and words
+    #[arg(long)]
+    json: bool,
+    /// Leave as soon as the QR code is shown; pairing stays open
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub(super) async fn pair(client: &ControlClient, arguments: &PairArgs) -> Result<Exit, Failure> {
+    // Subscribed before anything can happen.
+    let events = if arguments.no_wait {
+        None
+    } else {
+        Some(client.events().await?)
+    };
+    let pairing = client.open_pairing().await?;
+    if let Some(path) = &arguments.png {
+        save(client, "png", path).await?;
+    }
+    if let Some(path) = &arguments.svg {
+        save(client, "svg", path).await?;
+    }
+    if arguments.json {
+        print_json(&pairing);
+    } else {
+        print(&String::from_utf8_lossy(&client.qr_code("txt").await?));
+        print(&format!("Valid for: {} min\n", minutes(pairing.expires_in_seconds)));
+    }
+    match events {
+        Some(events) => wait(client, events, arguments.json).await,
+        None => Ok(Exit::Done),
+    }
+}
+
+/// The picture holds the pairing code: the process's file mode mask keeps it for the owner.
+async fn save(client: &ControlClient, kind: &str, path: &Path) -> Result<(), Failure> {
+    let picture = client.qr_code(kind).await?;
+    std::fs::write(path, picture).map_err(|fault| {
+        Failure::Other(format!(
+            "{} cannot be written: {fault}; pairing is open, `zmon-provision cancel` ends it",
+            path.display()
+        ))
+    })
+}
+
+async fn wait(client: &ControlClient, mut events: Events, json: bool) -> Result<Exit, Failure> {
+    let mut progress = Progress {
+        live: stdout().is_terminal(),
+        silent: json,
+        last: String::new(),
+    };
+    loop {
+        let view = client.status().await?;
+        let Some(status) = ProvisioningStatus::from_name(&view.status) else {
+            return Err(Failure::Other(
+                "the service is of another version than this program".into(),
+            ));
+        };
+        let exit = match status {
+            ProvisioningStatus::ReadyToPair => {
+                let left = view.expires_in_seconds.map(minutes).unwrap_or_default();
+                progress.say("Waiting for the Central Station", &format!(", {left} min left"));
+                None
+            }
+            ProvisioningStatus::PairingReceived => {
+                let phase = view.phase.as_deref().unwrap_or_default();
+                progress.say(
+                    &format!("Received: {}", shown(phase).replace('_', " ").to_lowercase()),
+                    "",
+                );
+                None
+            }
+            ProvisioningStatus::Provisioned => Some(Exit::Done),
+            ProvisioningStatus::ProvisioningFailed
+            | ProvisioningStatus::Unprovisioned
+            | ProvisioningStatus::Deprovisioned => Some(Exit::Refused),
+        };
+        if let Some(exit) = exit {
+            progress.end();
+            conclude(&view, status, json);
+            return Ok(exit);
+        }
+        tokio::select! {
+            open = events.changed() => if !open {
+                progress.end();
+                return Err(Failure::Client(ClientFault::Ended));
+            },
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
+}
+
+fn conclude(view: &StatusView, status: ProvisioningStatus, json: bool) {
+    if json {
+        print_json(view);
+        return;
+    }
+    print(&output::status(view));
+    if matches!(
+        status,
+        ProvisioningStatus::Unprovisioned | ProvisioningStatus::Deprovisioned
+    ) {
+        print("Pairing ended without a payload: it was cancelled, or its time is over.\nNext: open pairing again.\n");
+    }
+}
+
+/// One line that moves on a terminal; elsewhere a line for each step.
+struct Progress {
+    live: bool,
+    silent: bool,
+    last: String,
+}
+
+impl Progress {
+    fn say(&mut self, step: &str, countdown: &str) {
+        if self.silent {
+            return;
+        }
+        if self.live {
+            // Back to the start of the line, and erase it.
+            print(&format!("\r\u{1b}[2K{step}{countdown}"));
+        } else if self.last != step {
+            print(&format!("{step}\n"));
+        }
+        step.clone_into(&mut self.last);
+    }
+
+    fn end(&self) {
+        if self.live && !self.silent {
+            print("\n");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The one table of configuration keys. The loader, the messages about faults and `docs/configuration.md` come from it.
+
+use std::fmt::Write as _;
+
+/// How a value is written in TOML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// An integer.
+    Number,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// `section.name`.
+    pub name: &'static str,
+    /// How it is written in TOML.
+    pub kind: Kind,
+    /// Its value where nobody sets it.
+    pub default: Option<&'static str>,
+    /// What a value must be; follows "expected" in messages.
+    pub expected: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// The environment variable that sets it: `ZMON_SECTION__NAME`.
+    #[must_use]
+    pub fn environment_variable(&self) -> String {
+        format!("{ENVIRONMENT_PREFIX}_{}", self.name.to_uppercase().replace('.', "__"))
+    }
+}
+
+/// Every environment variable that starts with this and an underscore is taken for a key.
+pub const ENVIRONMENT_PREFIX: &str = "ZMON";
+/// Read where `--config` names no other, if it is there.
+pub const DEFAULT_FILE: &str = "/etc/zmon-provision/config.toml";
+
+macro_rules! keys {
+    ($($constant:ident = $name:literal, $kind:ident, $default:expr, $expected:expr, $doc:expr;)*) => {
+        $(#[doc = $doc] pub const $constant: Key = Key {
+            name: $name, kind: Kind::$kind, default: $default, expected: $expected, doc: $doc,
+        };)*
+
+        /// Every key, in the order of the reference.
+        pub const ALL: &[Key] = &[$($constant,)*];
+    };
+}
+
+const PATH: &str = "an absolute path";
+
+keys! {
+    DEVICE_ID = "device.id", Text, None, "1 to 32 characters of A-Z, a-z, 0-9 and '-'",
+        "Unique device identifier, as the Central Station knows it. Required.";
+    DEVICE_SERIAL_NUMBER = "device.serial_number", Text, None, "1 to 32 characters of A-Z, a-z, 0-9 and './_-'",
+        "Serial number on the unit; shown in the QR code. Required.";
+    DEVICE_ADDRESS = "device.address", Text, None, "the IPv4 or IPv6 address of one interface of this device",
+        "Address that the QR code tells Central Stations to push to. Required.";
+    LISTENER_PORT = "listener.port", Number, Some("8443"), "a whole number from 1 to 65535",
+        "TCP port of the HTTPS listener. The port is open only while pairing is.";
+    LISTENER_BIND = "listener.bind", Text, None, "an IPv4 or IPv6 address",
+        "Address that the listener binds. Without it, the address in the QR code.";
+    PAIRING_MINUTES = "pairing.minutes", Number, Some("10"), "a whole number from 1 to 10",
+        "How long a QR code can be used, in minutes.";
+    STORE_PATH = "store.path", Text, Some("/var/lib/zmon-provision/store.db"), PATH,
+        "The encrypted database.";
+    STORE_KEY_FILE = "store.key_file", Text, Some("/var/lib/zmon-provision/store.key"), PATH,
+        "The key of the database. Made at the first start, for its owner alone.";
+    TRUST_HMAC_KEY_FILE = "trust.hmac_key_file", Text, None, PATH,
+        "This device's key as `zmon-station derive` writes it: 32 bytes, base64url, 43 characters. Nobody but the \
+         file's owner may have access. Exactly one of the two `trust` keys must be set.";
+    TRUST_ED25519_PUBLIC_KEY_FILE = "trust.ed25519_public_key_file", Text, None, PATH,
+        "The Central Station's Ed25519 public key: 32 bytes, base64url, 43 characters. Exactly one of the two `trust` \
+         keys must be set.";
+    CONTROL_SOCKET = "control.socket", Text, Some("/run/zmon-provision/control.sock"), PATH,
+        "Unix socket of the local API; owner and group may use it.";
+    ADMIN_PIN_HASH_FILE = "admin.pin_hash_file", Text, None, PATH,
+        "Argon2id hash of the administrator's PIN, written by `zmon-provision admin set-pin`. Without it nobody can \
+         de-provision.";
+    LOG_LEVEL = "log.level", Text, Some("info"), "error, warn, info, debug or trace",
+        "The least important messages that are logged.";
+    LOG_FORMAT = "log.format", Text, Some("json"), "json or text",
+        "How messages are written to standard error.";
+}
+
+/// `docs/configuration.md`.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = format!(
+        "# Configuration\n\n\
+         <!-- Written by `zmon-provision config reference`; a test compares. Change `keys.rs` of `zmon-app`. -->\n\n\
+         `zmon-provision` takes each key from the last of these that sets it:\n\n\
+         1. its default\n\
+         2. the TOML file named by `--config FILE`, or `{DEFAULT_FILE}` where that exists\n\
+         3. the environment: `{}` sets `{}`\n\
+         4. `--set KEY=VALUE` on the command line, before the command, as often as needed\n\n\
+         Every fault is reported at once, with its source, its key and what was expected; unknown keys are faults.\n\
+         The exit code is then 78. `zmon-provision check-config` checks without starting anything. Secrets stand in\n\
+         files of their own, never in a value.\n",
+        DEVICE_ID.environment_variable(),
+        DEVICE_ID.name,
+    );
+    for key in ALL {
+        let default = key.default.map_or_else(|| "none".into(), |value| format!("`{value}`"));
+        let kind = match key.kind {
+            Kind::Text => "string",
+            Kind::Number => "integer",
+        };
+        // Writing to a `String` cannot fail.
+        let _ = write!(
+            text,
+            "\n## `{}`\n\n{}\n\n- Value: {kind}; {}\n- Default: {default}\n- Environment: `{}`\n",
+            key.name,
+            key.doc,
+            key.expected,
+            key.environment_variable()
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use zmon_domain::identity::{DeviceId, SerialNumber};
+
+    use super::*;
+
+    #[test]
+    fn says_of_ids_what_the_domain_says() {
+        assert_eq!(DEVICE_ID.expected, DeviceId::parse("").unwrap_err().expected);
+        assert_eq!(
+            DEVICE_SERIAL_NUMBER.expected,
+            SerialNumber::parse("").unwrap_err().expected
+        );
+    }
+
+    #[test]
+    fn is_what_the_committed_reference_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(
+            committed,
+            reference(),
+            "write it anew: cargo run -q --bin zmon-provision -- config reference > docs/configuration.md"
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! Layered configuration: defaults, TOML file, environment, command line. All faults are reported together.
+
+mod fault;
+pub mod keys;
+mod layers;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use zmon_domain::identity::{DeviceId, SerialNumber};
+use zmon_domain::pairing::MAX_PAIRING_TIME;
+use zmon_payload_envelope::TrustAnchor;
+
+pub use fault::{Fault, Faults};
+pub use layers::Inputs;
+use layers::Reader;
+
+/// Everything that `serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// Which device this is.
+    pub device_id: DeviceId,
+    /// As on the unit.
+    pub serial_number: SerialNumber,
+    /// What the QR code tells Central Stations to push to.
+    pub address: IpAddr,
+    /// TCP port of the HTTPS listener.
+    pub port: u16,
+    /// What the HTTPS listener binds instead of `address`.
+    pub bind: Option<IpAddr>,
+    /// How long a QR code can be used.
+    pub pairing_time: Duration,
+    /// The encrypted database.
+    pub store_path: PathBuf,
+    /// Its key.
+    pub store_key_file: PathBuf,
+    /// What payloads are verified with.
+    pub trust_anchor: TrustAnchor,
+    /// Unix socket of the local API.
+    pub control_socket: PathBuf,
+    /// Hash of the administrator's PIN.
+    pub pin_hash_file: Option<PathBuf>,
+    /// How to log.
+    pub log: Log,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least important level that is logged.
+    pub level: tracing::Level,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object.
+    Json,
+    /// Words for a person at a terminal.
+    Text,
+}
+
+impl Configuration {
+    /// Reads and checks everything, the trust anchor's file included.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn load(inputs: &Inputs) -> Result<Self, Faults> {
+        let mut reader = Reader::new(inputs);
+        // Each is read before any is looked at, so that all faults come together.
+        let device_id = reader.require(&keys::DEVICE_ID, |text| DeviceId::parse(text).ok());
+        let serial_number = reader.require(&keys::DEVICE_SERIAL_NUMBER, |text| SerialNumber::parse(text).ok());
+        let address = reader.require(&keys::DEVICE_ADDRESS, reachable_address);
+        let port = reader.require(&keys::LISTENER_PORT, |text| number(text).filter(|port| *port != 0));
+        let bind = reader.read(&keys::LISTENER_BIND, |text| text.parse().ok());
+        let pairing_time = reader.require(&keys::PAIRING_MINUTES, pairing_time);
+        let store_path = reader.require(&keys::STORE_PATH, absolute_path);
+        let store_key_file = reader.require(&keys::STORE_KEY_FILE, absolute_path);
+        let trust_anchor = trust::load(&mut reader);
+        let control_socket = reader.require(&keys::CONTROL_SOCKET, absolute_path);
+        let pin_hash_file = reader.read(&keys::ADMIN_PIN_HASH_FILE, absolute_path);
+        let level = reader.require(&keys::LOG_LEVEL, log_level);
+        let format = reader.require(&keys::LOG_FORMAT, log_format);
+        let complete = || {
+            Some(Self {
+                device_id: device_id?,
+                serial_number: serial_number?,
+                address: address?,
+                port: port?,
+                bind,
+                pairing_time: pairing_time?,
+                store_path: store_path?,
+                store_key_file: store_key_file?,
+                trust_anchor: trust_anchor?,
+                control_socket: control_socket?,
+                pin_hash_file,
+                log: Log {
+                    level: level?,
+                    format: format?,
+                },
+            })
+        };
+        reader.finish(complete())
+    }
+}
+
+/// The socket of the local API: all that commands which talk to the running service need to know.
+///
+/// # Errors
+/// Every fault of this key and of the layers as such.
+pub fn control_socket(inputs: &Inputs) -> Result<PathBuf, Faults> {
+    let mut reader = Reader::new(inputs);
+    let socket = reader.require(&keys::CONTROL_SOCKET, absolute_path);
+    reader.finish(socket)
+}
+
+/// Where the hash of the administrator's PIN belongs.
+///
+/// # Errors
+/// Where the key is not set or faulty, and every fault of the layers as such.
+pub fn pin_hash_file(inputs: &Inputs) -> Result<PathBuf, Faults> {
+    let mut reader = Reader::new(inputs);
+    let file = reader.require(&keys::ADMIN_PIN_HASH_FILE, absolute_path);
+    reader.finish(file)
+}
+
+/// Every key with its value and where that comes from, for a person. No value is a secret.
+///
+/// # Errors
+/// Every fault of the layers as such.
+pub fn describe(inputs: &Inputs) -> Result<String, Faults> {
+    let reader = Reader::new(inputs);
+    let lines = keys::ALL.iter().map(|key| match reader.shown(key) {
+        Some(value) => format!("{} = {value} ({})\n", key.name, reader.origin(key)),
+        None => format!("{} is not set\n", key.name),
+    });
+    let text = lines.collect();
+    reader.finish(Some(text))
+}
+
+/// Digits and nothing else: no sign, no white space.
+fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// An address that one interface can have.
+fn reachable_address(text: &str) -> Option<IpAddr> {
+    let address: IpAddr = text.parse().ok()?;
+    (!address.is_unspecified() && !address.is_multicast()).then_some(address)
+}
+
+fn pairing_time(text: &str) -> Option<Duration> {
+    let time = Duration::from_secs(60 * u64::from(number::<u16>(text)?));
+    (!time.is_zero() && time <= MAX_PAIRING_TIME).then_some(time)
+}
+
+fn absolute_path(text: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(text);
+    path.is_absolute().then_some(path)
+}
+
+fn log_level(text: &str) -> Option<tracing::Level> {
+    use tracing::Level;
+    match text {
+        "error" => Some(Level::ERROR),
+        "warn" => Some(Level::WARN),
+        "info" => Some(Level::INFO),
+        "debug" => Some(Level::DEBUG),
+        "trace" => Some(Level::TRACE),
+        _ => None,
+    }
+}
+
+fn log_format(text: &str) -> Option<LogFormat> {
+    match text {
+        "json" => Some(LogFormat::Json),
+        "text" => Some(LogFormat::Text),
+        _ => None,
+    }
+}

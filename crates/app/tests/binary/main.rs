@@ -1,0 +1,6 @@
+//! The real binary, from outside.
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod command_line;
+mod device;
+mod support;

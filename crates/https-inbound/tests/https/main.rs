@@ -1,0 +1,10 @@
+//! The listener over real TLS, with clients that behave and clients that do not.
+
+mod answers;
+mod deadlines;
+mod floods;
+mod harness;
+mod lifecycle;
+mod logs;
+mod sizes;
+mod tls;

@@ -1,0 +1,133 @@
+//! Refusals as RFC 9457 problem documents. The one place of this crate that names a status code of a refusal.
+
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+
+/// An `application/problem+json` document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// Names the kind of problem: a URN that ends in `code`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Short, the same for every occurrence.
+    pub title: Cow<'static, str>,
+    /// The HTTP status code.
+    pub status: u16,
+    /// What exactly failed and why.
+    pub detail: String,
+    /// The code of the error catalogue, or `RequestInvalid`.
+    pub code: Cow<'static, str>,
+    /// What to do next.
+    pub next_action: Cow<'static, str>,
+    /// Whether the same request can succeed later without anything being changed.
+    pub retryable: bool,
+}
+
+impl Problem {
+    /// A request that does not follow this API; `detail` says which rule it breaks and echoes nothing.
+    pub(crate) fn invalid_request(detail: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
+            kind: urn("RequestInvalid"),
+            title: "The request does not follow the local API".into(),
+            status: StatusCode::BAD_REQUEST.as_u16(),
+            detail: detail.into(),
+            code: "RequestInvalid".into(),
+            next_action: "Correct the request and send it again.".into(),
+            retryable: false,
+        })
+    }
+
+    /// A row of the catalogue, with a next action that fits this API better than the one for Central Stations.
+    pub(crate) fn with_next_action(code: ErrorCode, detail: &'static str, next_action: &'static str) -> Box<Self> {
+        Box::new(Self {
+            next_action: next_action.into(),
+            ..Self::from(&ProvisioningError::new(code, detail))
+        })
+    }
+}
+
+impl From<&ProvisioningError> for Problem {
+    fn from(error: &ProvisioningError) -> Self {
+        let entry = error.code().entry();
+        Self {
+            kind: urn(entry.name),
+            title: entry.title.into(),
+            status: status_of(error.code()).as_u16(),
+            detail: error.message().into(),
+            code: entry.name.into(),
+            next_action: entry.next_action.into(),
+            retryable: entry.retryable,
+        }
+    }
+}
+
+fn urn(code: &str) -> String {
+    format!("urn:z-monitor:provisioning:{code}")
+}
+
+/// The status code of each row of the catalogue.
+const fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::EnvelopeInvalid => StatusCode::BAD_REQUEST,
+        ErrorCode::SignatureInvalid => StatusCode::UNAUTHORIZED,
+        ErrorCode::DeviceIdMismatch
+        | ErrorCode::SessionMismatch
+        | ErrorCode::InvalidPairingCode
+        | ErrorCode::ConfirmationRefused
+        | ErrorCode::AdminRequired => StatusCode::FORBIDDEN,
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::RequestTimeout | ErrorCode::ConfirmationTimeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorCode::NotPairing
+        | ErrorCode::PairingInProgress
+        | ErrorCode::AlreadyProvisioned
+        | ErrorCode::NotProvisioned
+        | ErrorCode::Cancelled => StatusCode::CONFLICT,
+        ErrorCode::SessionExpired | ErrorCode::PayloadExpired => StatusCode::GONE,
+        ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorCode::PayloadInvalid | ErrorCode::InvalidCertificate | ErrorCode::QrContentTooLong => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::StorageError | ErrorCode::UnknownError => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::NetworkError => StatusCode::BAD_GATEWAY,
+        ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_every_row_of_the_catalogue_an_error_status_and_its_own_type() {
+        let kinds: std::collections::BTreeSet<_> = ErrorCode::ALL
+            .iter()
+            .map(|code| {
+                let problem = Problem::from(&ProvisioningError::from(*code));
+                assert!(
+                    (400..600).contains(&problem.status),
+                    "{code} has status {}",
+                    problem.status
+                );
+                assert_eq!(problem.code, code.as_str());
+                assert_eq!(problem.next_action, code.entry().next_action);
+                problem.kind
+            })
+            .collect();
+        assert_eq!(kinds.len(), ErrorCode::ALL.len());
+    }
+
+    #[test]
+    fn says_nothing_of_the_inner_cause() {
+        let error = ProvisioningError::from(ErrorCode::StorageError).with_cause("/var/lib/secret-place");
+        let text = serde_json::to_string(&Problem::from(&error)).unwrap();
+        assert!(!text.contains("secret-place"), "{text}");
+        assert!(text.contains(r#""nextAction":"Nothing was changed."#), "{text}");
+    }
+}

@@ -1,0 +1,290 @@
+//! Paths to use cases.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body, Frame};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::identity::DeviceId;
+use zmon_domain::qr::QrCodeData;
+use zmon_ports::{EventSubscription, ProvisioningService};
+
+use crate::events;
+use crate::problem::Problem;
+use crate::view::{DeprovisionRequest, PairingRequest, PairingView, ReceiptView, StatusView};
+
+/// Largest request body in bytes.
+const MAX_BODY: usize = 16 * 1024;
+/// How long a request body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// What a QR code shows where the request leaves it open: the device's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairingDefaults {
+    /// The device id.
+    pub device_id: DeviceId,
+    /// The address that Central Stations reach the device at.
+    pub ip_address: IpAddr,
+}
+
+pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// The service behind the socket.
+#[derive(Clone)]
+pub(crate) struct Api<S> {
+    pub(crate) service: S,
+    pub(crate) defaults: PairingDefaults,
+    /// True once the server is stopping: ends event streams.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+#[derive(Clone, Copy)]
+enum Route {
+    Status,
+    Receipt,
+    OpenPairing,
+    CancelPairing,
+    QrPng,
+    QrSvg,
+    QrText,
+    Acknowledge,
+    Deprovision,
+    Events,
+}
+
+const ROUTES: &[(Method, &str, Route)] = &[
+    (Method::GET, "/v1/status", Route::Status),
+    (Method::GET, "/v1/receipt", Route::Receipt),
+    (Method::POST, "/v1/pairing", Route::OpenPairing),
+    (Method::DELETE, "/v1/pairing", Route::CancelPairing),
+    (Method::GET, "/v1/pairing/qr.png", Route::QrPng),
+    (Method::GET, "/v1/pairing/qr.svg", Route::QrSvg),
+    (Method::GET, "/v1/pairing/qr.txt", Route::QrText),
+    (Method::POST, "/v1/acknowledge", Route::Acknowledge),
+    (Method::POST, "/v1/deprovision", Route::Deprovision),
+    (Method::GET, "/v1/events", Route::Events),
+];
+
+impl<S: ProvisioningService> Api<S> {
+    /// Answers one request.
+    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+    {
+        let path = request.uri().path();
+        let here = || ROUTES.iter().filter(|(_, at, _)| *at == path);
+        let mut answer = match here().find(|(method, ..)| method == request.method()) {
+            Some((.., route)) => self
+                .carry_out(*route, request.into_body())
+                .await
+                .unwrap_or_else(|problem| refusal(&problem)),
+            None if here().next().is_none() => refusal(&Problem::with_next_action(
+                ErrorCode::NotFound,
+                "The local API has nothing at this path.",
+                "Use one of the paths below /v1 that the local API documents.",
+            )),
+            None => {
+                let methods: Vec<_> = here().map(|(method, ..)| method.as_str()).collect();
+                let mut answer = refusal(&Problem::from(&ProvisioningError::from(ErrorCode::MethodNotAllowed)));
+                if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
+                    answer.headers_mut().insert(ALLOW, methods);
+                }
+                answer
+            }
+        };
+        answer
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        answer
+    }
+
+    async fn carry_out<B>(&self, route: Route, body: B) -> Result<Answer, Box<Problem>>
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+    {
+        match route {
+            Route::Status => Ok(self.status().await),
+            Route::Receipt => self.receipt().await,
+            Route::OpenPairing => self.open_pairing(body).await,
+            Route::CancelPairing => {
+                self.service.cancel().await.map_err(refused)?;
+                Ok(self.status().await)
+            }
+            Route::QrPng => self.picture("image/png", |qr| qr.images().png.clone().into()).await,
+            Route::QrSvg => self.picture("image/svg+xml", |qr| qr.images().svg.clone().into()).await,
+            Route::QrText => {
+                self.picture("text/plain; charset=utf-8", |qr| screen_text(qr).into())
+                    .await
+            }
+            Route::Acknowledge => {
+                self.service.acknowledge().await.map_err(refused)?;
+                Ok(self.status().await)
+            }
+            Route::Deprovision => {
+                let DeprovisionRequest { pin } = json_body(body).await?;
+                self.service.deprovision_device(pin).await.map_err(refused)?;
+                Ok(self.status().await)
+            }
+            Route::Events => Ok(self.events()),
+        }
+    }
+
+    async fn status(&self) -> Answer {
+        json_answer(StatusCode::OK, &StatusView::from(&self.service.get_status().await))
+    }
+
+    async fn receipt(&self) -> Result<Answer, Box<Problem>> {
+        let installed = self.service.get_status().await.installed.ok_or_else(|| {
+            Problem::with_next_action(
+                ErrorCode::NotProvisioned,
+                "There is no receipt: the device is not provisioned.",
+                "Provision the monitor; its receipt is here as long as it stays provisioned.",
+            )
+        })?;
+        let receipt = installed.receipt.0;
+        Ok(json_answer(StatusCode::OK, &ReceiptView { receipt }))
+    }
+
+    async fn open_pairing<B>(&self, body: B) -> Result<Answer, Box<Problem>>
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+    {
+        let request: PairingRequest = json_body(body).await?;
+        let device_id = request.device_id.map_or_else(
+            || Ok(self.defaults.device_id.clone()),
+            |text| DeviceId::parse(&text).map_err(|rule| Problem::invalid_request(format!("deviceId {rule}."))),
+        )?;
+        let ip_address = request.ip_address.map_or(Ok(self.defaults.ip_address), |text| {
+            text.parse()
+                .map_err(|_| Problem::invalid_request("ipAddress must be an IPv4 or IPv6 address."))
+        })?;
+        let qr_code = self
+            .service
+            .generate_provisioning_qr_code(&device_id, ip_address)
+            .await
+            .map_err(refused)?;
+        let left = self.service.get_status().await.expires_in_seconds;
+        let view = PairingView {
+            expires_at: qr_code.expires_at().as_millis(),
+            expires_in_seconds: left.unwrap_or(0),
+        };
+        Ok(json_answer(StatusCode::CREATED, &view))
+    }
+
+    async fn picture(
+        &self,
+        media_type: &'static str,
+        draw: impl FnOnce(&QrCodeData) -> Bytes + Send,
+    ) -> Result<Answer, Box<Problem>> {
+        let qr_code = self.service.current_qr_code().await.ok_or_else(|| {
+            Problem::with_next_action(
+                ErrorCode::NotPairing,
+                "There is no QR code on the screen.",
+                "Open pairing with POST /v1/pairing, then ask again.",
+            )
+        })?;
+        Ok(answer(StatusCode::OK, media_type, draw(&qr_code)))
+    }
+
+    fn events(&self) -> Answer {
+        let subscription = self.service.subscribe();
+        let mut stopping = self.stopping.clone();
+        let frames = stream::unfold(subscription, |mut subscription| async move {
+            let event = subscription.next().await?;
+            Some((Ok(Frame::data(events::encode(&event))), subscription))
+        })
+        .take_until(async move {
+            // Where the sender is gone, the server is too.
+            drop(stopping.wait_for(|stopping| *stopping).await);
+        });
+        let mut answer = Response::new(StreamBody::new(Box::pin(frames)).boxed_unsync());
+        answer
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        answer
+    }
+}
+
+/// What the screen shows: the symbol, and the code in letters for a person who reads it out.
+fn screen_text(qr_code: &QrCodeData) -> String {
+    format!(
+        "{}\nPairing code: {}\n",
+        qr_code.images().text.trim_end_matches('\n'),
+        qr_code.fields().pairing_code.expose()
+    )
+}
+
+/// The body as JSON; no body counts as an empty object. Erased afterwards, since it may hold a PIN.
+async fn json_body<T: DeserializeOwned>(body: impl Body<Data = Bytes> + Unpin) -> Result<T, Box<Problem>> {
+    let bytes = tokio::time::timeout(BODY_TIME, collect(body))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Problem::with_next_action(
+                ErrorCode::RequestTimeout,
+                "The body did not arrive within ten seconds.",
+                "Send the whole request without pausing.",
+            ))
+        })?;
+    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    serde_json::from_slice(text).map_err(|fault| {
+        // The parser's own words can quote the body.
+        Problem::invalid_request(format!(
+            "The body is not the JSON object that this path takes (line {}, column {}).",
+            fault.line(),
+            fault.column()
+        ))
+    })
+}
+
+async fn collect(mut body: impl Body<Data = Bytes> + Unpin) -> Result<Zeroizing<Vec<u8>>, Box<Problem>> {
+    let mut collected = Zeroizing::new(Vec::with_capacity(MAX_BODY));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::invalid_request("The body broke off."))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if collected.len() + data.len() > MAX_BODY {
+            return Err(Problem::with_next_action(
+                ErrorCode::PayloadTooLarge,
+                "The body is larger than 16 KiB.",
+                "Send the JSON object that this path takes and nothing else.",
+            ));
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok(collected)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn refused(error: ProvisioningError) -> Box<Problem> {
+    Box::new(Problem::from(&error))
+}
+
+fn refusal(problem: &Problem) -> Answer {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_vec(problem).unwrap_or_default();
+    answer(status, "application/problem+json", body.into())
+}
+
+fn json_answer(status: StatusCode, document: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    answer(status, "application/json", body.into())
+}
+
+fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body).boxed_unsync());
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+}

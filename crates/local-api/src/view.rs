@@ -1,0 +1,196 @@
+//! The JSON documents of the API, for both of its ends.
+
+use serde::{Deserialize, Serialize};
+use zmon_domain::certificate::CertificateSummary;
+use zmon_domain::error::ProvisioningError;
+use zmon_domain::result::InstalledConfiguration;
+use zmon_domain::secret::SecretText;
+use zmon_domain::settings::Settings;
+use zmon_ports::StatusReport;
+
+/// Where the device stands. Members that do not apply are null.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// The specification's spelling, for example `READY_TO_PAIR`.
+    pub status: String,
+    /// The phase, while the status is `PAIRING_RECEIVED`.
+    pub phase: Option<String>,
+    /// Whole seconds left, while the status is `READY_TO_PAIR`.
+    pub expires_in_seconds: Option<u64>,
+    /// While the status is `PROVISIONED`.
+    pub installed: Option<InstalledView>,
+    /// While the status is `PROVISIONING_FAILED`.
+    pub failure: Option<FailureView>,
+}
+
+/// What is installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstalledView {
+    /// The six settings.
+    pub settings: SettingsView,
+    /// What is tracked about the certificates.
+    pub certificates: CertificatesView,
+    /// When it was installed.
+    pub completed_at: u64,
+}
+
+/// The six settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the members are the settings of the same names")]
+pub struct SettingsView {
+    pub device_id: String,
+    pub device_label: String,
+    pub server_url: String,
+    /// In seconds.
+    pub sync_interval: u16,
+    pub measurement_unit: String,
+    pub language: String,
+}
+
+/// The installed certificates, each list leaf first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificatesView {
+    /// The client's chain.
+    pub client: Vec<CertificateView>,
+    /// The trust roots.
+    pub ca: Vec<CertificateView>,
+    /// The pinned server certificate's chain; empty where nothing is pinned.
+    pub server: Vec<CertificateView>,
+}
+
+/// What is tracked about one certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateView {
+    /// Lower-case hexadecimal.
+    pub serial: String,
+    /// RFC 4514 style.
+    pub subject: String,
+    /// RFC 4514 style.
+    pub issuer: String,
+    /// Start of validity.
+    pub not_before: u64,
+    /// End of validity.
+    pub not_after: u64,
+    /// Of the DER encoding, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Why provisioning failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureView {
+    /// The code of the error catalogue.
+    pub code: String,
+    /// What failed and why.
+    pub message: String,
+    /// What to do next.
+    pub next_action: String,
+}
+
+/// The receipt that the sender of the installed configuration got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptView {
+    /// JWS, compact serialisation.
+    pub receipt: String,
+}
+
+/// Asks for a pairing session; what is left out is taken from the device's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PairingRequest {
+    /// The device id that the QR code shall show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// The address that the QR code shall show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<String>,
+}
+
+/// An open pairing session. The pairing code is in the pictures alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PairingView {
+    /// For display; the monotonic clock decides.
+    pub expires_at: u64,
+    /// Whole seconds left.
+    pub expires_in_seconds: u64,
+}
+
+/// `{"pin":...}`, erased on drop.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeprovisionRequest {
+    #[serde(deserialize_with = "secret_text")]
+    pub(crate) pin: SecretText,
+}
+
+fn secret_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretText, D::Error> {
+    String::deserialize(deserializer).map(SecretText::new)
+}
+
+impl From<&StatusReport> for StatusView {
+    fn from(report: &StatusReport) -> Self {
+        Self {
+            status: report.status.as_str().into(),
+            phase: report.phase.map(|phase| phase.as_str().into()),
+            expires_in_seconds: report.expires_in_seconds,
+            installed: report.installed.as_ref().map(InstalledView::from),
+            failure: report.failure.as_ref().map(FailureView::from),
+        }
+    }
+}
+
+impl From<&InstalledConfiguration> for InstalledView {
+    fn from(installed: &InstalledConfiguration) -> Self {
+        let list = |summaries: &[CertificateSummary]| summaries.iter().map(CertificateView::from).collect();
+        Self {
+            settings: SettingsView::from(&installed.settings),
+            certificates: CertificatesView {
+                client: list(installed.certificates.client()),
+                ca: list(installed.certificates.ca()),
+                server: list(installed.certificates.server()),
+            },
+            completed_at: installed.completed_at.as_millis(),
+        }
+    }
+}
+
+impl From<&Settings> for SettingsView {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            device_id: settings.device_id.as_str().into(),
+            device_label: settings.device_label.as_str().into(),
+            server_url: settings.server_url.as_str().into(),
+            sync_interval: settings.sync_interval.as_seconds(),
+            measurement_unit: settings.measurement_unit.as_str().into(),
+            language: settings.language.as_str().into(),
+        }
+    }
+}
+
+impl From<&CertificateSummary> for CertificateView {
+    fn from(summary: &CertificateSummary) -> Self {
+        Self {
+            serial: summary.serial.clone(),
+            subject: summary.subject.clone(),
+            issuer: summary.issuer.clone(),
+            not_before: summary.not_before.as_millis(),
+            not_after: summary.not_after.as_millis(),
+            sha256: summary.sha256.to_hex(),
+        }
+    }
+}
+
+impl From<&ProvisioningError> for FailureView {
+    fn from(error: &ProvisioningError) -> Self {
+        Self {
+            code: error.code().as_str().into(),
+            message: error.message().into(),
+            next_action: error.code().entry().next_action.into(),
+        }
+    }
+}

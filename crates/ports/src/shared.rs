@@ -1,0 +1,68 @@
+//! A port behind an `Arc` is that port, so that whoever puts the device together can keep a hold on an adapter that the
+//! service owns.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use zmon_domain::audit::{AuditEntry, AuditHead};
+use zmon_domain::checks::Installation;
+use zmon_domain::pairing::PairingCode;
+use zmon_domain::result::InstalledConfiguration;
+use zmon_domain::status::PersistedStatus;
+use zmon_domain::time::Timestamp;
+
+use crate::driven::{ListenerFault, ListenerOpened, PairingListener};
+use crate::driving::PairingInbound;
+use crate::store::{ProvisioningStore, SealReceipt, StoreFault, StoredState};
+
+impl<T: ProvisioningStore> ProvisioningStore for Arc<T> {
+    async fn load(&self) -> Result<StoredState, StoreFault> {
+        T::load(self).await
+    }
+
+    async fn record(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        status: Option<PersistedStatus>,
+    ) -> Result<AuditHead, StoreFault> {
+        T::record(self, at, entries, status).await
+    }
+
+    async fn install(
+        &self,
+        installation: &Installation,
+        entries: &[AuditEntry],
+        seal: SealReceipt<'_>,
+    ) -> Result<InstalledConfiguration, StoreFault> {
+        T::install(self, installation, entries, seal).await
+    }
+
+    async fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        T::erase(self, at, entries).await
+    }
+
+    async fn set_time_floor(
+        &self,
+        at: Timestamp,
+        floor: Option<Timestamp>,
+        entries: &[AuditEntry],
+    ) -> Result<(), StoreFault> {
+        T::set_time_floor(self, at, floor, entries).await
+    }
+}
+
+impl<T: PairingListener> PairingListener for Arc<T> {
+    async fn open<S: PairingInbound>(
+        &self,
+        inbound: S,
+        address: IpAddr,
+        pairing_code: PairingCode,
+    ) -> Result<ListenerOpened, ListenerFault> {
+        T::open(self, inbound, address, pairing_code).await
+    }
+
+    async fn close(&self) {
+        T::close(self).await;
+    }
+}

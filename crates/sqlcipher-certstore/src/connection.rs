@@ -1,0 +1,185 @@
+//! The one connection: how it is opened, and how it is taken and given back.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use tokio::sync::{Mutex, MutexGuard};
+use zeroize::Zeroize as _;
+use zmon_ports::DatabaseKey;
+
+use crate::fault::{Fault, NOT_A_DATABASE, result_code};
+
+/// How long to wait for another connection: the one that a dropped call left behind, or a person's tool.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Memory security before the key, so that SQLite's copies of the key's text are erased. And SQLCipher would write to
+/// standard error what its result codes say as well.
+const BEFORE_THE_KEY: &str = "PRAGMA cipher_memory_security = ON; PRAGMA cipher_log_level = NONE;";
+/// After the key. The journal mode comes apart from these, because SQLite may refuse it without an error.
+const SETTINGS: &str = "
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA secure_delete = ON;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA trusted_schema = OFF;
+";
+
+/// Opens the database that is at `path`; an empty file becomes an empty database.
+pub(crate) async fn open(path: &Path, key: &DatabaseKey) -> Result<SqliteConnection, Fault> {
+    // Statements are never logged: the first one is the key.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY)
+        .disable_statement_logging();
+    let mut connection = options.connect().await?;
+    connection.execute(BEFORE_THE_KEY).await?;
+    give_key(&mut connection, key).await?;
+    let version = sqlx::query_scalar("PRAGMA cipher_version")
+        .fetch_optional(&mut connection)
+        .await?;
+    require_encryption(version)?;
+    read_header(&mut connection).await?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode = WAL")
+        .fetch_one(&mut connection)
+        .await?;
+    if journal != "wal" {
+        return Err(Fault::refused(
+            "the file system does not support SQLite's write-ahead log; put the database on a local file system",
+        ));
+    }
+    connection.execute(SETTINGS).await?;
+    Ok(connection)
+}
+
+/// A raw key in hexadecimal: nothing is derived from it, so opening is quick.
+async fn give_key(connection: &mut SqliteConnection, key: &DatabaseKey) -> Result<(), Fault> {
+    let mut text = String::with_capacity(100);
+    text.push_str("PRAGMA key = \"x'");
+    for byte in key.expose() {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+        }
+    }
+    text.push_str("'\"");
+    let statement: Arc<str> = Arc::from(text.as_str());
+    text.zeroize();
+    let outcome = connection.execute(AssertSqlSafe(Arc::clone(&statement))).await;
+    erase_shared(connection, statement).await?;
+    outcome?;
+    Ok(())
+}
+
+/// Erases text that the connection's thread was given. The thread has dropped its handle when it answers the next
+/// command.
+pub(crate) async fn erase_shared(connection: &mut SqliteConnection, mut text: Arc<str>) -> Result<(), Fault> {
+    connection.ping().await?;
+    if let Some(text) = Arc::get_mut(&mut text) {
+        text.zeroize();
+    }
+    Ok(())
+}
+
+/// Plain SQLite takes a key in silence and stores in the clear; only SQLCipher answers `PRAGMA cipher_version`.
+fn require_encryption(cipher_version: Option<String>) -> Result<(), Fault> {
+    if cipher_version.is_some_and(|version| !version.trim().is_empty()) {
+        Ok(())
+    } else {
+        Err(Fault::refused(
+            "this build is linked with an SQLite that does not encrypt; install a build with SQLCipher",
+        ))
+    }
+}
+
+/// The first look into the file, which is where a wrong key shows.
+async fn read_header(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    match connection.execute("SELECT count(*) FROM sqlite_schema").await {
+        Ok(_) => Ok(()),
+        Err(error) if result_code(&error) == Some(NOT_A_DATABASE) => Err(Fault::refused(
+            "it does not open with this device's database key: it belongs to another key, or its beginning is damaged. \
+             Restore database and key from the same backup, or remove the database to start as an unprovisioned device",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the connection is while nobody uses it.
+pub(crate) enum Slot {
+    Idle(Box<SqliteConnection>),
+    /// None is open: the last one met an error, or its caller went away.
+    Empty,
+    Closed,
+}
+
+/// A transaction that owns the connection. Dropped without [`Self::commit`], it closes the connection, and SQLite
+/// rolls back; so what became of an interrupted call never reaches the next one.
+pub(crate) struct Transaction<'a> {
+    // In this order: the connection goes before the next caller may have one.
+    pub(crate) connection: Box<SqliteConnection>,
+    slot: MutexGuard<'a, Slot>,
+}
+
+impl<'a> Transaction<'a> {
+    /// Waits for its turn and takes the write lock, also for reading: a commit that an interrupted caller no longer
+    /// waits for is then over.
+    pub(crate) async fn begin(slot: &'a Mutex<Slot>, path: &Path, key: &DatabaseKey) -> Result<Self, Fault> {
+        let mut slot = slot.lock().await;
+        let connection = match std::mem::replace(&mut *slot, Slot::Empty) {
+            Slot::Idle(connection) => connection,
+            Slot::Empty => Box::new(open(path, key).await?),
+            Slot::Closed => {
+                *slot = Slot::Closed;
+                return Err(Fault::refused("the store was closed"));
+            }
+        };
+        let mut begun = Self { connection, slot };
+        begun.connection.execute("BEGIN IMMEDIATE").await?;
+        Ok(begun)
+    }
+
+    /// Makes everything durable; only then gives the outcome.
+    pub(crate) async fn commit<T>(mut self, outcome: T) -> Result<T, Fault> {
+        self.connection.execute("COMMIT").await?;
+        *self.slot = Slot::Idle(self.connection);
+        Ok(outcome)
+    }
+
+    /// The same, and leaves nothing of older pages in the write-ahead log.
+    pub(crate) async fn commit_and_empty_log(mut self) -> Result<(), Fault> {
+        self.connection.execute("COMMIT").await?;
+        // What was committed stays committed. Where this fails, the connection is closed, which empties the log as
+        // well, and so does the next opening.
+        if empty_log(&mut self.connection).await.is_ok() {
+            *self.slot = Slot::Idle(self.connection);
+        }
+        Ok(())
+    }
+}
+
+/// Moves the write-ahead log into the database and cuts it to nothing.
+pub(crate) async fn empty_log(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_one(connection)
+        .await?;
+    if busy == 0 {
+        Ok(())
+    } else {
+        Err(Fault::refused("another process is using the database"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::require_encryption;
+
+    #[test]
+    fn it_refuses_a_library_that_does_not_encrypt() {
+        for answer in [None, Some(String::new()), Some(" ".to_owned())] {
+            let fault = require_encryption(answer).unwrap_err();
+            assert!(fault.to_string().contains("does not encrypt"), "{fault}");
+        }
+        assert!(require_encryption(Some("4.10.0 community".to_owned())).is_ok());
+    }
+}

@@ -1,0 +1,65 @@
+//! What goes wrong inside, until a method of the store says what it was about.
+
+use std::fmt;
+
+use zmon_domain::time::Timestamp;
+
+/// Never holds a stored value.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// SQLite or the layer above it.
+    Database(sqlx::Error),
+    /// Something that no version of the store writes, or that the store refuses to do.
+    Refused(String),
+}
+
+impl Fault {
+    pub(crate) fn refused(why: impl Into<String>) -> Self {
+        Self::Refused(why.into())
+    }
+}
+
+/// SQLite's result codes (<https://www.sqlite.org/rescode.html>).
+const CORRUPT: u8 = 11;
+const FULL: u8 = 13;
+/// With SQLCipher: not under this key.
+pub(crate) const NOT_A_DATABASE: u8 = 26;
+
+/// The primary code, which is the last byte of an extended one.
+pub(crate) fn result_code(error: &sqlx::Error) -> Option<u8> {
+    let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended.to_le_bytes()[0])
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(error) => match result_code(error) {
+                Some(CORRUPT) => f.write_str(
+                    "the file is damaged: a page is not what was written. Check the storage, then restore database and \
+                     key from the same backup, or remove the database to start as an unprovisioned device",
+                ),
+                Some(FULL) => f.write_str("the storage is full; make room and try again"),
+                _ => error.fmt(f),
+            },
+            Self::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// SQLite's integers are signed.
+pub(crate) fn to_millis(at: Timestamp) -> Result<i64, Fault> {
+    i64::try_from(at.as_millis()).map_err(|_| Fault::refused("a time lies beyond the range of the store"))
+}
+
+pub(crate) fn from_millis(stored: i64) -> Result<Timestamp, Fault> {
+    u64::try_from(stored)
+        .map(Timestamp::from_millis)
+        .map_err(|_| Fault::refused("a stored time is negative"))
+}

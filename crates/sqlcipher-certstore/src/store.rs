@@ -1,0 +1,378 @@
+//! The store: one transaction for each use case.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::Connection as _;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::Mutex;
+use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead};
+use zmon_domain::checks::{Credentials, Installation};
+use zmon_domain::machine::Persisted;
+use zmon_domain::result::InstalledConfiguration;
+use zmon_domain::status::{PersistedStatus, ProvisioningStatus};
+use zmon_domain::time::Timestamp;
+use zmon_ports::{DatabaseKey, KeySource, ProvisioningStore, SealReceipt, StoreFault, StoredState};
+
+use crate::audit::{self, AuditRecord, AuditVerdict};
+use crate::connection::{self, Slot, Transaction};
+use crate::fault::{Fault, from_millis, to_millis};
+use crate::{files, installed};
+
+/// Forward only: a migration that was released is never changed.
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// The encrypted store.
+///
+/// It has one connection, which one call after the other uses. A call that fails, or that its caller drops midway,
+/// leaves the database as it was; its connection is closed and the next call opens another.
+pub struct SqlcipherStore {
+    path: PathBuf,
+    key: DatabaseKey,
+    slot: Mutex<Slot>,
+}
+
+impl SqlcipherStore {
+    /// Opens the store at `path`; on the first start creates directory (mode 0700), file (mode 0600), key and schema.
+    /// `at` is the wall time of the record "store created".
+    ///
+    /// # Errors
+    /// Where the key cannot be had or is another, the file cannot be opened or is damaged, its schema is newer than
+    /// this software, or the library does not encrypt.
+    pub async fn open(path: &Path, keys: &dyn KeySource, at: Timestamp) -> Result<Self, StoreFault> {
+        let fault = |fault: Fault| fault_about("open the store", path, &fault);
+        let on_file = |error: std::io::Error| fault(Fault::refused(error.to_string()));
+        files::directory_of(path).map_err(on_file)?;
+        let exists = files::database_exists(path).map_err(on_file)?;
+        // The key first: a database without its key would be worth nothing.
+        let key = keys
+            .database_key(!exists)
+            .map_err(|error| fault(Fault::refused(error.cause)))?;
+        files::private_database(path).map_err(on_file)?;
+        let connection = Self::prepare(path, &key, at).await.map_err(fault)?;
+        Ok(Self {
+            path: path.to_owned(),
+            key,
+            slot: Mutex::new(Slot::Idle(Box::new(connection))),
+        })
+    }
+
+    async fn prepare(path: &Path, key: &DatabaseKey, at: Timestamp) -> Result<SqliteConnection, Fault> {
+        let mut connection = connection::open(path, key).await?;
+        // `run` does the same, but its future is not `Send`.
+        let migrate = MIGRATIONS.run_direct(None, &mut connection, false);
+        migrate.await.map_err(migration_fault)?;
+        create_device(&mut connection, at).await?;
+        // A crash may have come between an erasure and the emptying of the log.
+        connection::empty_log(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Closes the database, so that nothing but the file itself is left. Afterwards every call fails.
+    pub async fn close(&self) {
+        let mut slot = self.slot.lock().await;
+        if let Slot::Idle(connection) = std::mem::replace(&mut *slot, Slot::Closed) {
+            // Everything is durable already; what this leaves undone the next opening does.
+            connection.close().await.ok();
+        }
+    }
+
+    /// The installed certificates and the private key; none where nothing is installed.
+    ///
+    /// # Errors
+    /// Where the store cannot be read or is incomplete.
+    pub async fn credentials(&self) -> Result<Option<Credentials>, StoreFault> {
+        let read = async {
+            let mut transaction = self.begin().await?;
+            let connection = &mut transaction.connection;
+            let credentials = match read_status(connection).await? {
+                PersistedStatus::Provisioned => Some(installed::read_credentials(connection).await?),
+                PersistedStatus::Unprovisioned | PersistedStatus::Deprovisioned => None,
+            };
+            transaction.commit(credentials).await
+        };
+        read.await.map_err(self.fault("read the credentials"))
+    }
+
+    /// Walks the audit from its first record to its last.
+    ///
+    /// # Errors
+    /// Where the store cannot be read. A broken chain is not an error but a verdict.
+    pub async fn verify_audit(&self) -> Result<AuditVerdict, StoreFault> {
+        let walk = async {
+            let mut transaction = self.begin().await?;
+            let verdict = audit::verify(&mut transaction.connection).await?;
+            transaction.commit(verdict).await
+        };
+        walk.await.map_err(self.fault("verify the audit"))
+    }
+
+    /// Up to `limit` records in their order, the first of them number `from` (the very first has number 1).
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn audit_records(&self, from: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreFault> {
+        let read = async {
+            let mut transaction = self.begin().await?;
+            let records = audit::read_from(&mut transaction.connection, from, limit).await?;
+            transaction.commit(records).await
+        };
+        read.await.map_err(self.fault("read the audit"))
+    }
+
+    async fn begin(&self) -> Result<Transaction<'_>, Fault> {
+        Transaction::begin(&self.slot, &self.path, &self.key).await
+    }
+
+    fn fault(&self, what: &'static str) -> impl FnOnce(Fault) -> StoreFault {
+        move |fault| fault_about(what, &self.path, &fault)
+    }
+}
+
+impl ProvisioningStore for SqlcipherStore {
+    async fn load(&self) -> Result<StoredState, StoreFault> {
+        let load = async {
+            let mut transaction = self.begin().await?;
+            let connection = &mut transaction.connection;
+            let persisted = match read_status(connection).await? {
+                PersistedStatus::Unprovisioned => Persisted::Unprovisioned,
+                PersistedStatus::Provisioned => Persisted::Provisioned(Box::new(installed::read(connection).await?)),
+                PersistedStatus::Deprovisioned => Persisted::Deprovisioned,
+            };
+            let state = StoredState {
+                persisted,
+                time_floor: read_time_floor(connection).await?,
+                audit: audit::checked_head(connection).await?,
+            };
+            transaction.commit(state).await
+        };
+        load.await.map_err(self.fault("read the store"))
+    }
+
+    async fn record(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        status: Option<PersistedStatus>,
+    ) -> Result<AuditHead, StoreFault> {
+        let record = async {
+            let mut transaction = self.begin().await?;
+            let connection = &mut transaction.connection;
+            if let Some(status) = status {
+                // What is installed comes and goes with this status, in `install` and `erase` alone.
+                if status == PersistedStatus::Provisioned
+                    || read_status(connection).await? == PersistedStatus::Provisioned
+                {
+                    return Err(Fault::refused(
+                        "PROVISIONED begins with an installation and ends with an erasure",
+                    ));
+                }
+                write_status(connection, status).await?;
+            }
+            let head = audit::append(connection, at, entries).await?;
+            transaction.commit(head).await
+        };
+        record.await.map_err(self.fault("write the audit"))
+    }
+
+    async fn install(
+        &self,
+        installation: &Installation,
+        entries: &[AuditEntry],
+        seal: SealReceipt<'_>,
+    ) -> Result<InstalledConfiguration, StoreFault> {
+        let install = async {
+            let mut transaction = self.begin().await?;
+            let connection = &mut transaction.connection;
+            if read_status(connection).await? == PersistedStatus::Provisioned {
+                return Err(Fault::refused(
+                    "the device is provisioned; let an administrator de-provision it first",
+                ));
+            }
+            installed::clear(connection).await?;
+            installed::write(connection, installation).await?;
+            write_status(connection, PersistedStatus::Provisioned).await?;
+            let head = audit::append(connection, installation.completed_at(), entries).await?;
+            let receipt = seal(head).map_err(|fault| Fault::refused(fault.cause))?;
+            installed::write_receipt(connection, &receipt).await?;
+            transaction.commit(receipt).await
+        };
+        let receipt = install.await.map_err(self.fault("install the configuration"))?;
+        Ok(InstalledConfiguration {
+            settings: installation.settings().clone(),
+            certificates: installation.certificates().clone(),
+            completed_at: installation.completed_at(),
+            body_sha256: installation.body_sha256(),
+            receipt,
+        })
+    }
+
+    async fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        let erase = async {
+            let mut transaction = self.begin().await?;
+            let connection = &mut transaction.connection;
+            installed::clear(connection).await?;
+            write_time_floor(connection, None).await?;
+            write_status(connection, PersistedStatus::Deprovisioned).await?;
+            audit::append(connection, at, entries).await?;
+            transaction.commit_and_empty_log().await
+        };
+        erase.await.map_err(self.fault("erase the configuration"))
+    }
+
+    async fn set_time_floor(
+        &self,
+        at: Timestamp,
+        floor: Option<Timestamp>,
+        entries: &[AuditEntry],
+    ) -> Result<(), StoreFault> {
+        let write = async {
+            let mut transaction = self.begin().await?;
+            write_time_floor(&mut transaction.connection, floor).await?;
+            audit::append(&mut transaction.connection, at, entries).await?;
+            transaction.commit(()).await
+        };
+        write.await.map_err(self.fault("write the time floor"))
+    }
+}
+
+/// The device's row and the first audit record: together, so that a crash between them cannot lose the record.
+async fn create_device(connection: &mut SqliteConnection, at: Timestamp) -> Result<(), Fault> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let created =
+        sqlx::query("INSERT INTO device VALUES (1, ?, NULL, NULL, NULL, NULL, 0, zeroblob(32)) ON CONFLICT DO NOTHING")
+            .bind(ProvisioningStatus::Unprovisioned.as_str())
+            .execute(&mut *transaction)
+            .await?;
+    if created.rows_affected() == 1 {
+        audit::append(&mut transaction, at, &[AuditEntry::new(AuditEvent::StoreCreated)]).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn read_status(connection: &mut SqliteConnection) -> Result<PersistedStatus, Fault> {
+    let stored: String = sqlx::query_scalar("SELECT status FROM device")
+        .fetch_one(connection)
+        .await?;
+    PersistedStatus::from_name(&stored).ok_or_else(|| Fault::refused("the stored status is none that exists"))
+}
+
+async fn write_status(connection: &mut SqliteConnection, status: PersistedStatus) -> Result<(), Fault> {
+    sqlx::query("UPDATE device SET status = ?")
+        .bind(ProvisioningStatus::from(status).as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn read_time_floor(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, Fault> {
+    let stored: Option<i64> = sqlx::query_scalar("SELECT time_floor_ms FROM device")
+        .fetch_one(connection)
+        .await?;
+    stored.map(from_millis).transpose()
+}
+
+async fn write_time_floor(connection: &mut SqliteConnection, floor: Option<Timestamp>) -> Result<(), Fault> {
+    sqlx::query("UPDATE device SET time_floor_ms = ?")
+        .bind(floor.map(to_millis).transpose()?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn migration_fault(error: MigrateError) -> Fault {
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+    match error {
+        MigrateError::VersionMissing(version) if Some(version) > newest => Fault::refused(format!(
+            "its schema has version {version}, which is newer than this software; install the newer software again,              or restore the database from before the update"
+        )),
+        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => Fault::refused(format!(
+            "version {version} of its schema is not the one that this software knows; install the software that wrote it"
+        )),
+        MigrateError::Execute(error) => error.into(),
+        other => Fault::refused(other.to_string()),
+    }
+}
+
+fn fault_about(what: &str, path: &Path, fault: &Fault) -> StoreFault {
+    StoreFault {
+        cause: format!("cannot {what} in {}: {fault}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Executor as _};
+    use tempfile::TempDir;
+    use zmon_testkit::store::{installed, seal_with_head};
+
+    use super::*;
+    use crate::FileKeySource;
+
+    async fn store() -> (TempDir, SqlcipherStore) {
+        let home = TempDir::new().unwrap();
+        let keys = FileKeySource::new(home.path().join("database.key"));
+        let path = home.path().join("store.db");
+        let opening = SqlcipherStore::open(&path, &keys, Timestamp::default());
+        let store = is_send(opening).await.unwrap();
+        (home, store)
+    }
+
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+
+    /// Asks the store's own connection.
+    async fn ask(store: &SqlcipherStore, question: &str) -> String {
+        let mut slot = store.slot.lock().await;
+        let Slot::Idle(connection) = &mut *slot else {
+            panic!("the connection is away");
+        };
+        let row = connection.fetch_one(AssertSqlSafe(question.to_owned())).await.unwrap();
+        sqlx::Row::try_get_unchecked(&row, 0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_works_under_the_settings_that_durability_and_secrecy_need() {
+        let (_home, store) = store().await;
+        for (pragma, expected) in [
+            ("journal_mode", "wal"),
+            ("synchronous", "2"),
+            ("foreign_keys", "1"),
+            ("secure_delete", "1"),
+            ("temp_store", "2"),
+            ("trusted_schema", "0"),
+            ("cipher_memory_security", "1"),
+            ("busy_timeout", "5000"),
+            ("cipher_use_hmac", "1"),
+        ] {
+            assert_eq!(ask(&store, &format!("PRAGMA {pragma}")).await, expected, "{pragma}");
+        }
+        let version = ask(&store, "PRAGMA cipher_version").await;
+        assert!(version.starts_with("4."), "{version}");
+    }
+
+    #[tokio::test]
+    async fn it_keeps_every_table_strict() {
+        let (_home, store) = store().await;
+        let lax = "SELECT coalesce(group_concat(name), '') FROM pragma_table_list
+                   WHERE schema = 'main' AND type = 'table' AND strict = 0 AND name NOT LIKE 'sqlite_%'";
+        assert_eq!(ask(&store, lax).await, "_sqlx_migrations", "all but sqlx's own");
+    }
+
+    #[tokio::test]
+    async fn it_is_as_before_after_the_storage_was_full_and_works_once_there_is_room() {
+        let (_home, store) = store().await;
+        let before = format!("{:?}", store.load().await.unwrap());
+        let pages = ask(&store, "PRAGMA page_count").await;
+        assert_eq!(ask(&store, &format!("PRAGMA max_page_count = {pages}")).await, pages);
+        let (sample, mut entries) = zmon_testkit::installation::installation("ICU-MON-04", true);
+        entries.push(AuditEntry::new(AuditEvent::ServiceStarted).with_detail("x".repeat(100_000)));
+        let fault = store.install(&sample, &entries, &seal_with_head).await.unwrap_err();
+        assert!(fault.cause.contains("full"), "{fault}");
+        assert_eq!(format!("{:?}", store.load().await.unwrap()), before);
+        let given = store.install(&sample, &entries, &seal_with_head).await.unwrap();
+        assert_eq!(installed(store.load().await.unwrap()), given);
+    }
+}

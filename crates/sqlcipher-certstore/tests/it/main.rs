@@ -1,0 +1,10 @@
+//! The store on real files.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod audit;
+mod content;
+mod contract;
+mod encryption;
+mod home;
+mod interruption;
+mod key;

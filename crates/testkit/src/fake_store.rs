@@ -1,0 +1,205 @@
+//! The store in memory.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ring::digest::{Context, SHA256};
+use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead};
+use zmon_domain::checks::{Credentials, Installation};
+use zmon_domain::machine::Persisted;
+use zmon_domain::pairing::Sha256Digest;
+use zmon_domain::result::InstalledConfiguration;
+use zmon_domain::status::PersistedStatus;
+use zmon_domain::time::Timestamp;
+use zmon_ports::{ProvisioningStore, SealReceipt, StoreFault, StoredState};
+
+/// Keeps everything in memory, under the same contract as a real store. A handle: clones share one store.
+#[derive(Clone, Debug)]
+pub struct FakeStore(Arc<Mutex<Content>>);
+
+#[derive(Clone, Debug)]
+struct Content {
+    status: PersistedStatus,
+    installed: Option<(InstalledConfiguration, Credentials)>,
+    time_floor: Option<Timestamp>,
+    audit: Vec<(Timestamp, AuditEntry)>,
+    head: Sha256Digest,
+    breakdown: Option<StoreFault>,
+}
+
+impl Default for FakeStore {
+    /// A store that was just created, at the very beginning of 1970.
+    fn default() -> Self {
+        let mut content = Content {
+            status: PersistedStatus::Unprovisioned,
+            installed: None,
+            time_floor: None,
+            audit: Vec::new(),
+            head: Sha256Digest::new([0; 32]),
+            breakdown: None,
+        };
+        content.append(Timestamp::default(), &[AuditEntry::new(AuditEvent::StoreCreated)]);
+        Self(Arc::new(Mutex::new(content)))
+    }
+}
+
+impl FakeStore {
+    /// From now on every call fails with this cause, until [`Self::repair`].
+    pub fn break_down(&self, cause: &str) {
+        self.with(|content| content.breakdown = Some(fault(cause)));
+    }
+
+    /// Ends [`Self::break_down`]; nothing was lost.
+    pub fn repair(&self) {
+        self.with(|content| content.breakdown = None);
+    }
+
+    /// Every audit record so far; the first is "store created".
+    #[must_use]
+    pub fn audit(&self) -> Vec<(Timestamp, AuditEntry)> {
+        self.with(|content| content.audit.clone())
+    }
+
+    /// The event of every audit record so far.
+    #[must_use]
+    pub fn events(&self) -> Vec<AuditEvent> {
+        self.with(|content| content.audit.iter().map(|(_, entry)| entry.event).collect())
+    }
+
+    /// What is installed for mTLS.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.with(|content| content.installed.as_ref().map(|(_, credentials)| credentials.clone()))
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Content) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All or nothing: changes a copy, which takes the content's place where the work succeeds.
+    fn transaction<T>(&self, work: impl FnOnce(&mut Content) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
+        self.with(|content| {
+            if let Some(fault) = &content.breakdown {
+                return Err(fault.clone());
+            }
+            let mut copy = content.clone();
+            let outcome = work(&mut copy)?;
+            *content = copy;
+            Ok(outcome)
+        })
+    }
+}
+
+impl Content {
+    fn append(&mut self, at: Timestamp, entries: &[AuditEntry]) -> AuditHead {
+        for entry in entries {
+            let mut context = Context::new(&SHA256);
+            context.update(self.head.as_bytes());
+            context.update(format!("{at:?} {entry:?}").as_bytes());
+            let mut hash = [0; 32];
+            hash.copy_from_slice(context.finish().as_ref());
+            self.head = Sha256Digest::new(hash);
+            self.audit.push((at, entry.clone()));
+        }
+        self.audit_head()
+    }
+
+    fn audit_head(&self) -> AuditHead {
+        AuditHead {
+            count: self.audit.len() as u64,
+            head: self.head,
+        }
+    }
+}
+
+impl ProvisioningStore for FakeStore {
+    async fn load(&self) -> Result<StoredState, StoreFault> {
+        self.transaction(|content| {
+            let persisted = match (content.status, &content.installed) {
+                (PersistedStatus::Unprovisioned, _) => Persisted::Unprovisioned,
+                (PersistedStatus::Deprovisioned, _) => Persisted::Deprovisioned,
+                (PersistedStatus::Provisioned, Some((installed, _))) => {
+                    Persisted::Provisioned(Box::new(installed.clone()))
+                }
+                (PersistedStatus::Provisioned, None) => return Err(fault("PROVISIONED without an installation")),
+            };
+            Ok(StoredState {
+                persisted,
+                time_floor: content.time_floor,
+                audit: content.audit_head(),
+            })
+        })
+    }
+
+    async fn record(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        status: Option<PersistedStatus>,
+    ) -> Result<AuditHead, StoreFault> {
+        self.transaction(|content| {
+            if let Some(status) = status {
+                if [status, content.status].contains(&PersistedStatus::Provisioned) {
+                    return Err(fault(
+                        "PROVISIONED begins with an installation and ends with an erasure",
+                    ));
+                }
+                content.status = status;
+            }
+            Ok(content.append(at, entries))
+        })
+    }
+
+    async fn install(
+        &self,
+        installation: &Installation,
+        entries: &[AuditEntry],
+        seal: SealReceipt<'_>,
+    ) -> Result<InstalledConfiguration, StoreFault> {
+        self.transaction(|content| {
+            if content.status == PersistedStatus::Provisioned {
+                return Err(fault("the device is provisioned"));
+            }
+            let head = content.append(installation.completed_at(), entries);
+            let installed = InstalledConfiguration {
+                settings: installation.settings().clone(),
+                certificates: installation.certificates().clone(),
+                completed_at: installation.completed_at(),
+                body_sha256: installation.body_sha256(),
+                receipt: seal(head).map_err(|error| fault(&error.cause))?,
+            };
+            content.status = PersistedStatus::Provisioned;
+            content.installed = Some((installed.clone(), installation.credentials().clone()));
+            content.time_floor = Some(installation.time_floor());
+            Ok(installed)
+        })
+    }
+
+    async fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        self.transaction(|content| {
+            content.status = PersistedStatus::Deprovisioned;
+            content.installed = None;
+            content.time_floor = None;
+            content.append(at, entries);
+            Ok(())
+        })
+    }
+
+    async fn set_time_floor(
+        &self,
+        at: Timestamp,
+        floor: Option<Timestamp>,
+        entries: &[AuditEntry],
+    ) -> Result<(), StoreFault> {
+        self.transaction(|content| {
+            content.time_floor = floor;
+            content.append(at, entries);
+            Ok(())
+        })
+    }
+}
+
+fn fault(cause: &str) -> StoreFault {
+    StoreFault {
+        cause: cause.to_owned(),
+    }
+}

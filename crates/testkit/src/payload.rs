@@ -1,0 +1,199 @@
+//! Hand-made values of the domain: members, facts and an installed configuration that follow every rule.
+
+use std::time::Duration;
+
+use zmon_domain::certificate::{
+    BasicConstraints, Block, BundleFacts, CertificateDetails, CertificateSummary, CertifiedBundle, ChainFacts,
+    ExtendedKeyUsage, KeyKind, PathFacts, PemFacts, Possession, PrivateKeyFacts, SignatureKind,
+};
+use zmon_domain::checks::Installation;
+use zmon_domain::identity::DeviceId;
+use zmon_domain::machine::{Effect, Event, Persisted, Session, State, step};
+use zmon_domain::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest};
+use zmon_domain::payload::{MemberValue, Members, SignedText};
+use zmon_domain::result::{InstalledConfiguration, Receipt};
+use zmon_domain::secret::{SecretBytes, SecretText};
+use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, Settings, SyncInterval};
+use zmon_domain::time::{Deadline, Monotonic, TimeView, Timestamp, WallClock};
+
+/// The private key in [`good_members`]: nothing that signs, but easy to find where it must not be.
+pub const CANARY_KEY: &str =
+    "-----BEGIN PRIVATE KEY-----\nQ0FOQVJZLVBSSVZBVEUtS0VZLU9GLVRIRS1URVNUUw==\n-----END PRIVATE KEY-----\n";
+
+/// Members of a payload for this device and session that follow every rule up to step 9 at `now`.
+#[must_use]
+pub fn good_members(device_id: &DeviceId, session_key: &SessionPublicKey, code: &str, now: Timestamp) -> Members {
+    let text = |value: &str| MemberValue::Text(SecretText::new(value.into()));
+    let number = |value: u64| MemberValue::Integer(value.into());
+    let members = [
+        ("version", number(1)),
+        ("deviceId", text(device_id.as_str())),
+        ("sessionKey", text(&session_key.to_base64url())),
+        ("pairingCode", text(code)),
+        ("serverUrl", text("https://central.example.org")),
+        ("clientCertificate", text("client certificate")),
+        ("clientPrivateKey", text(CANARY_KEY)),
+        ("caCertificate", text("ca certificate")),
+        ("deviceLabel", text("ICU-MON-04")),
+        ("measurementUnit", text("METRIC")),
+        ("language", text("EN")),
+        ("timestamp", number(now.as_millis())),
+        ("expiresAt", number(now.as_millis() + 3_600_000)),
+    ];
+    Members(members.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+/// Facts about a client certificate for this device and its CA that no rule of step 10 objects to at `now`.
+#[must_use]
+pub fn good_facts(device_id: &DeviceId, now: Timestamp) -> BundleFacts {
+    let client = CertificateDetails {
+        basic_constraints: None,
+        may_sign_certificates: Some(false),
+        extended_key_usage: Some(ExtendedKeyUsage {
+            client_auth: true,
+            server_auth: false,
+        }),
+        common_names: vec![device_id.as_str().into()],
+        ..certificate(device_id.as_str(), 2, now)
+    };
+    let one = |certificate| PemFacts::Blocks(vec![Block::Read(certificate)]);
+    BundleFacts {
+        client: ChainFacts {
+            certificates: one(client),
+            path: PathFacts::Leads,
+        },
+        key: PemFacts::Blocks(vec![Block::Read(PrivateKeyFacts {
+            kind: KeyKind::P256,
+            possession: Possession::Proven,
+        })]),
+        ca: one(certificate("Test CA", 1, now)),
+        server: None,
+    }
+}
+
+fn certificate(name: &str, serial: u8, now: Timestamp) -> CertificateDetails {
+    CertificateDetails {
+        summary: summary(name, serial, now),
+        version_3: true,
+        serial: vec![serial],
+        key: KeyKind::P256,
+        signature: SignatureKind::Sha2,
+        control_characters: false,
+        duplicate_extension: false,
+        unknown_critical_extension: false,
+        basic_constraints: Some(BasicConstraints {
+            critical: true,
+            ca: true,
+        }),
+        may_sign_certificates: Some(true),
+        extended_key_usage: None,
+        common_names: vec![name.into()],
+        dns_names: Vec::new(),
+        uris: Vec::new(),
+        addresses: Vec::new(),
+    }
+}
+
+fn summary(name: &str, serial: u8, now: Timestamp) -> CertificateSummary {
+    let year = Duration::from_secs(31_557_600);
+    CertificateSummary {
+        serial: format!("{serial:02x}"),
+        subject: format!("CN={name}"),
+        issuer: "CN=Test CA".into(),
+        not_before: Timestamp::from_millis(now.as_millis().saturating_sub(1_000)),
+        not_after: now.plus(year),
+        sha256: Sha256Digest::new([serial; 32]),
+    }
+}
+
+/// What a device with this id may have installed at `now`.
+///
+/// # Panics
+/// Never: its values are constants that follow their rules.
+#[must_use]
+pub fn installed_example(device_id: &DeviceId, now: Timestamp) -> InstalledConfiguration {
+    let client = vec![summary(device_id.as_str(), 2, now)];
+    InstalledConfiguration {
+        settings: Settings {
+            device_id: device_id.clone(),
+            device_label: DeviceLabel::parse("ICU-MON-04").expect("a label"),
+            server_url: ServerUrl::parse("https://central.example.org").expect("a URL"),
+            sync_interval: SyncInterval::default(),
+            measurement_unit: MeasurementUnit::Metric,
+            language: Language::parse("EN").expect("a language"),
+        },
+        certificates: CertifiedBundle::from_stored(client, vec![summary("Test CA", 1, now)], Vec::new())
+            .expect("a client certificate and a CA"),
+        completed_at: now,
+        body_sha256: Sha256Digest::new([5; 32]),
+        receipt: Receipt("header.claims.signature".into()),
+    }
+}
+
+/// An installation, made by the state machine from a payload that passes every check at `now`. Its credentials hold
+/// [`CANARY_KEY`].
+///
+/// # Panics
+/// Where the machine refuses the good path.
+#[must_use]
+pub fn installation(device_id: &DeviceId, now: Timestamp) -> Installation {
+    const CODE: &str = "X7Y9Z2";
+    let key = SessionPublicKey::new([3; 32]);
+    let id = SessionId::from_random([7; 8]);
+    let start = Monotonic::default();
+    let session = Session {
+        id,
+        pairing_code: PairingCode::parse(CODE).expect("a pairing code"),
+        private_key: SecretBytes::take(&mut [4; 32]).into(),
+        public_key: key,
+        expires_at: now,
+        deadline: Deadline::new(start, Duration::from_secs(600)),
+    };
+    let advance = |state, event| {
+        let next = step(state, event, start);
+        (next.state, next.outcome.expect("the good path"))
+    };
+    let (state, _) = advance(
+        State::from(Persisted::Unprovisioned),
+        Event::PairingOpened(Box::new(session)),
+    );
+    let (state, effects) = advance(state, Event::EnvelopeOpened(id));
+    let claim = effects.into_iter().find_map(|effect| {
+        if let Effect::Check(claim) = effect {
+            Some(claim)
+        } else {
+            None
+        }
+    });
+    let (state, _) = advance(state, Event::SignatureVerified(id));
+    let (state, _) = advance(state, Event::PayloadAccepted(id));
+
+    let wall = WallClock {
+        now,
+        synchronised: true,
+    };
+    let signed = claim
+        .expect("a claim")
+        .signed(SignedText::after_verification(SecretText::default()));
+    let approved = signed
+        .parsed(good_members(device_id, &key, CODE, now))
+        .and_then(|parsed| parsed.addressed_to(device_id))
+        .and_then(|addressed| addressed.in_time(TimeView::new(wall, now, now)))
+        .and_then(zmon_domain::checks::InTime::paired)
+        .and_then(|paired| paired.certified(&good_facts(device_id, now)))
+        .expect("a payload that passes every check");
+    let body_sha256 = Sha256Digest::new([6; 32]);
+    let (_, effects) = advance(
+        state,
+        Event::PayloadApproved {
+            approved: Box::new(approved),
+            wall: now,
+            body_sha256,
+        },
+    );
+    let installation = effects.into_iter().find_map(|effect| match effect {
+        Effect::Install(installation, _) => Some(installation),
+        _ => None,
+    });
+    *installation.expect("an installation")
+}

@@ -1,0 +1,124 @@
+//! Whether a path with valid signatures leads from a leaf to a trust root.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage, VerifiedPath};
+use zmon_domain::certificate::{PathFacts, PemFacts};
+use zmon_domain::time::Timestamp;
+
+use crate::certificate::Certificate;
+
+/// When paths have to be valid.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) at: Timestamp,
+    /// Where false, a later moment at which certificates have become valid will do as well.
+    pub(crate) synchronised: bool,
+}
+
+/// Builds a path through the further certificates of `chain` to one of `authorities`.
+///
+/// Looks at what could be read; where something could not, the result says nothing about the text as a whole.
+pub(crate) fn build(
+    chain: &PemFacts<Certificate>,
+    authorities: &PemFacts<Certificate>,
+    usage: KeyUsage,
+    moment: Moment,
+) -> PathFacts {
+    let mut certificates = chain.read();
+    let Some(leaf) = certificates.next() else {
+        return PathFacts::Other;
+    };
+    let Ok(leaf) = EndEntityCert::try_from(&leaf.der) else {
+        return PathFacts::Other;
+    };
+    let intermediates: Vec<_> = certificates
+        .map(|certificate| CertificateDer::from(certificate.der.as_ref()))
+        .collect();
+    let (anchors, limits): (Vec<_>, Vec<_>) = authorities
+        .read()
+        .filter_map(|authority| {
+            let anchor = webpki::anchor_from_trusted_cert(&authority.der).ok()?;
+            Some((anchor, authority.most_intermediates))
+        })
+        .unzip();
+    let within_limit = |path: &VerifiedPath<'_>| root_allows(path, &anchors, &limits);
+
+    let verify = |at: Timestamp, usage: Option<KeyUsage>| {
+        leaf.verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            &anchors,
+            &intermediates,
+            UnixTime::since_unix_epoch(Duration::from_millis(at.as_millis())),
+            RequiredUse(usage),
+            None,
+            Some(&within_limit),
+        )
+        .map(drop)
+    };
+    let mut outcome = PathFacts::NeverValidTogether;
+    for at in moments(chain, moment) {
+        // The library looks at the use first; a leaf without issuer is told as one, whatever it is for.
+        let result = verify(at, Some(usage)).or_else(|error| verify(at, None).and(Err(error)));
+        match result {
+            Ok(()) => return PathFacts::Leads,
+            Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => {}
+            Err(error) => outcome = fault(&error),
+        }
+    }
+    outcome
+}
+
+/// The use that every extended key usage on the path has to list; none where any will do.
+struct RequiredUse(Option<KeyUsage>);
+
+impl ExtendedKeyUsageValidator for RequiredUse {
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), Error> {
+        self.0.map_or(Ok(()), |usage| usage.validate(purposes))
+    }
+}
+
+/// `moment.at`, and where the clock is not synchronised each later start of a validity.
+fn moments(chain: &PemFacts<Certificate>, moment: Moment) -> BTreeSet<Timestamp> {
+    let starts = chain.read().map(|certificate| certificate.details.summary.not_before);
+    starts
+        .filter(|start| !moment.synchronised && *start > moment.at)
+        .chain([moment.at])
+        .collect()
+}
+
+/// The root's own limit of intermediates, which the library leaves to whoever trusts the root. Self-issued certificates
+/// do not count (RFC 5280, 4.2.1.9).
+fn root_allows(path: &VerifiedPath<'_>, anchors: &[TrustAnchor<'_>], limits: &[Option<u32>]) -> Result<(), Error> {
+    let root = anchors.iter().position(|anchor| anchor == path.anchor());
+    let Some(limit) = root.and_then(|root| limits[root]) else {
+        return Ok(());
+    };
+    let intermediates = path
+        .intermediate_certificates()
+        .filter(|certificate| certificate.subject() != certificate.issuer());
+    if u32::try_from(intermediates.count()).is_ok_and(|count| count <= limit) {
+        Ok(())
+    } else {
+        Err(Error::PathLenConstraintViolated)
+    }
+}
+
+fn fault(error: &Error) -> PathFacts {
+    match error {
+        Error::UnknownIssuer => PathFacts::UnknownIssuer,
+        Error::InvalidSignatureForPublicKey => PathFacts::BadSignature,
+        Error::UnsupportedSignatureAlgorithmContext(_) | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            PathFacts::UnsupportedSignature
+        }
+        Error::NameConstraintViolation => PathFacts::NameConstraints,
+        Error::PathLenConstraintViolated | Error::MaximumPathDepthExceeded => PathFacts::TooLong,
+        Error::CaUsedAsEndEntity
+        | Error::EndEntityUsedAsCa
+        | Error::EmptyEkuExtension
+        | Error::RequiredEkuNotFoundContext(_) => PathFacts::Usage,
+        _ => PathFacts::Other,
+    }
+}

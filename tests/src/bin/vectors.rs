@@ -1,0 +1,22 @@
+//! `vectors [FILE]`: runs a file of conformance vectors, prints each failing case and `N of M`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "printing is what this program is for")]
+async fn main() -> anyhow::Result<ExitCode> {
+    let file = std::env::args_os()
+        .nth(1)
+        .map_or_else(zmon_tests::vectors::own_file, PathBuf::from);
+    let outcome = zmon_tests::vectors::run(&file).await?;
+    for failing in &outcome.failing {
+        println!("{failing}");
+    }
+    println!("{} of {}", outcome.all - outcome.failing.len(), outcome.all);
+    Ok(if outcome.failing.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

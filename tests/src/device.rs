@@ -1,0 +1,148 @@
+//! A device put together from the real adapters, with time and chance under the test's control.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use zmon_domain::admin::AdministratorAuthorised;
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::identity::{DeviceId, SerialNumber};
+use zmon_domain::secret::SecretText;
+use zmon_domain::time::Timestamp;
+use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
+use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
+use zmon_ports::{AdministratorCheck, Clock, Entropy, EntropyUnavailable};
+use zmon_qr_render::QrImageRenderer;
+use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
+use zmon_sqlcipher_certstore::{FileKeySource, SqlcipherStore};
+use zmon_testkit::fakes::ManualClock;
+use zmon_x509_facts::WebpkiCertificateFacts;
+
+/// The release date that these devices were built with: 2026-11-01.
+pub const RELEASE_DATE: Timestamp = Timestamp::from_millis(1_793_491_200_000);
+/// The PIN of [`OnePin`].
+pub const PIN: &str = "administrator-pin-4711";
+/// Where these devices listen.
+pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// The real adapters, but for time, chance and the administrator.
+pub type DeviceAdapters = Adapters<
+    SqlcipherStore,
+    JoseEnvelope,
+    WebpkiCertificateFacts,
+    QrImageRenderer,
+    HttpsInbound<ManualClock>,
+    Arc<ManualClock>,
+    ScriptedEntropy,
+    OnePin,
+>;
+
+/// A service on them.
+pub type Device = CentralStationProvisioningService<DeviceAdapters>;
+
+/// What a device is made of.
+#[derive(Clone)]
+pub struct Blueprint {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// What it trusts.
+    pub anchor: TrustAnchor,
+    /// Its clocks.
+    pub clock: Arc<ManualClock>,
+    /// Its chance.
+    pub entropy: ScriptedEntropy,
+}
+
+impl Blueprint {
+    /// Opens the store in `directory`, creating it where there is none.
+    ///
+    /// # Errors
+    /// Where the store does not open.
+    pub async fn store(&self, directory: &Path) -> anyhow::Result<SqlcipherStore> {
+        let keys = FileKeySource::new(directory.join("store.key"));
+        let at = self.clock.wall().now;
+        SqlcipherStore::open(&directory.join("store.db"), &keys, at)
+            .await
+            .context("opening the store")
+    }
+
+    /// Starts a device on the store in `directory`.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub async fn start(&self, directory: &Path) -> anyhow::Result<Device> {
+        let config = HttpsInboundConfig {
+            port: 0,
+            ..HttpsInboundConfig::default()
+        };
+        let adapters = Adapters {
+            store: self.store(directory).await?,
+            envelope: JoseEnvelope::new(self.anchor.clone(), &self.device_id),
+            certificates: WebpkiCertificateFacts,
+            renderer: QrImageRenderer,
+            listener: HttpsInbound::new(config, Arc::clone(&self.clock)),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            administrators: OnePin,
+        };
+        let profile = DeviceProfile {
+            device_id: self.device_id.clone(),
+            serial_number: SerialNumber::parse("SN-1")?,
+            pairing_time: Duration::from_secs(600),
+            release_date: RELEASE_DATE,
+        };
+        Ok(CentralStationProvisioningService::start(adapters, profile).await?)
+    }
+}
+
+/// Chance from the operating system, but for the pairing code and the session key where a vector prescribes them.
+#[derive(Clone, Default)]
+pub struct ScriptedEntropy {
+    /// Six characters of the pairing alphabet.
+    pub pairing_code: Option<String>,
+    /// The X25519 private key.
+    pub session_key: Option<[u8; 32]>,
+}
+
+impl Entropy for ScriptedEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyUnavailable> {
+        let code = self.pairing_code.as_deref().map(|code| {
+            let place = |c| {
+                zmon_domain::pairing::PAIRING_ALPHABET
+                    .iter()
+                    .position(|letter| *letter == c)
+            };
+            code.bytes()
+                .map(|c| place(c).unwrap_or_default() as u8)
+                .collect::<Vec<_>>()
+        });
+        match (bytes.len(), code, self.session_key) {
+            (6, Some(code), _) if code.len() == 6 => bytes.copy_from_slice(&code),
+            (32, _, Some(key)) => bytes.copy_from_slice(&key),
+            _ => std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").map_err(unavailable)?, bytes)
+                .map_err(unavailable)?,
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(error: std::io::Error) -> EntropyUnavailable {
+    EntropyUnavailable {
+        cause: error.to_string(),
+    }
+}
+
+/// An administrator with the PIN [`PIN`].
+pub struct OnePin;
+
+impl AdministratorCheck for OnePin {
+    async fn authorise(&self, pin: &SecretText) -> Result<AdministratorAuthorised, ProvisioningError> {
+        if pin.expose() == PIN {
+            Ok(AdministratorAuthorised::after_check("administrator"))
+        } else {
+            Err(ErrorCode::AdminRequired.into())
+        }
+    }
+}

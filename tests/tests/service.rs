@@ -1,0 +1,643 @@
+//! The provisioning service with its real adapters: each way a session can go.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use zmon_domain::audit::AuditEvent;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::identity::DeviceId;
+use zmon_domain::machine::Persisted;
+use zmon_domain::qr::QrCodeData;
+use zmon_domain::secret::SecretText;
+use zmon_domain::signal::ProvisioningSignal;
+use zmon_domain::status::{Phase, ProvisioningStatus as Status};
+use zmon_payload_envelope::receipt::verify_receipt;
+use zmon_ports::{Clock, EventSubscription, ProvisioningService, ProvisioningStore, SubscriptionEvent};
+use zmon_testkit::fakes::ManualClock;
+use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
+use zmon_testkit::pki::NOW;
+use zmon_tests::device::{Blueprint, Device, LOOPBACK, PIN, ScriptedEntropy};
+use zmon_tests::station::Station;
+
+/// A device with its station, and what a test looks at.
+struct Bench {
+    directory: TempDir,
+    blueprint: Blueprint,
+    station: Station,
+    device: Device,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::with(Station::hmac).await
+    }
+
+    async fn with(station: fn(&DeviceId) -> Station) -> Self {
+        let device_id = DeviceId::parse("ZM-ICU-MON-04").unwrap();
+        let station = station(&device_id);
+        let blueprint = Blueprint {
+            anchor: station.key.trust_anchor(),
+            device_id,
+            clock: Arc::new(ManualClock::new(NOW, true)),
+            entropy: ScriptedEntropy::default(),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let device = start(&blueprint, &directory).await;
+        Self {
+            directory,
+            blueprint,
+            station,
+            device,
+        }
+    }
+
+    async fn open(&self) -> QrCodeData {
+        self.device
+            .generate_provisioning_qr_code(&self.blueprint.device_id, LOOPBACK)
+            .await
+            .unwrap()
+    }
+
+    fn body(&self, qr: &QrCodeData) -> Vec<u8> {
+        self.station.body(qr.fields(), self.blueprint.clock.wall().now)
+    }
+
+    async fn status(&self) -> Status {
+        self.device.get_status().await.status
+    }
+
+    async fn restart(&mut self) {
+        self.device.stop().await;
+        self.device = start(&self.blueprint, &self.directory).await;
+    }
+
+    /// What the store holds, read by itself.
+    async fn stored(&self) -> (Persisted, Vec<AuditEvent>) {
+        let store = self.blueprint.store(self.directory.path()).await.unwrap();
+        let records = store.audit_records(0, 10_000).await.unwrap();
+        let persisted = store.load().await.unwrap().persisted;
+        let known = |name: &str| {
+            AuditEvent::ALL
+                .iter()
+                .copied()
+                .find(|event| event.as_str() == name)
+                .unwrap()
+        };
+        (persisted, records.iter().map(|record| known(&record.event)).collect())
+    }
+}
+
+async fn start(blueprint: &Blueprint, directory: &TempDir) -> Device {
+    let device = blueprint.start(directory.path()).await.unwrap();
+    let driven = device.clone();
+    tokio::spawn(async move { driven.drive().await });
+    device
+}
+
+fn address(qr: &QrCodeData) -> SocketAddr {
+    SocketAddr::new(qr.fields().ip_address, qr.fields().port)
+}
+
+async fn push(qr: &QrCodeData, body: Vec<u8>) -> HttpAnswer {
+    HttpsClient::new(qr.fields().pin).push(address(qr), body).await.unwrap()
+}
+
+async fn is_closed(qr: &QrCodeData) -> bool {
+    tokio::net::TcpStream::connect(address(qr)).await.is_err()
+}
+
+/// The answer is this refusal, in the form of RFC 9457, and says what to do next.
+fn assert_refused(answer: &HttpAnswer, status: u16, code: ErrorCode) {
+    let problem = answer.json();
+    assert_eq!(
+        (answer.status, problem["code"].as_str()),
+        (status, Some(code.as_str())),
+        "{problem}"
+    );
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!(problem["status"], json!(status));
+    assert!(
+        problem["nextAction"].as_str().is_some_and(|text| text.len() > 10),
+        "{problem}"
+    );
+    assert!(
+        problem["detail"].as_str().is_some_and(|text| text.len() > 10),
+        "{problem}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_over_https_provisions_and_the_receipt_verifies() {
+    for station in [Station::hmac as fn(&DeviceId) -> Station, Station::ed25519] {
+        let bench = Bench::with(station).await;
+        let qr = bench.open().await;
+        let body = bench.body(&qr);
+        let answer = push(&qr, body.clone()).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        assert_eq!(answer.json()["status"], "PROVISIONED");
+
+        let key = bench.station.receipt_key(&bench.blueprint.device_id);
+        let claims = verify_receipt(answer.json()["receipt"].as_str().unwrap(), &key).unwrap();
+        assert_eq!(claims.device_id, bench.blueprint.device_id);
+        let installed = bench.device.get_status().await.installed.unwrap();
+        assert_eq!(claims.body_sha256, installed.body_sha256);
+        assert_eq!(claims.certificate_sha256, installed.certificates.leaf().sha256);
+
+        let (persisted, events) = bench.stored().await;
+        let Persisted::Provisioned(stored) = persisted else {
+            panic!("not persisted")
+        };
+        assert_eq!(*stored, installed);
+        use AuditEvent as E;
+        let expected = [
+            E::StoreCreated,
+            E::ServiceStarted,
+            E::ProvisioningModeEntered,
+            E::PairingCodeGenerated,
+            E::ConfigurationReceived,
+            E::PairingCodeValidated,
+            E::CertificatesInstalled,
+            E::ConfigurationApplied,
+            E::ProvisioningCompleted,
+        ];
+        assert_eq!(events, expected);
+        assert_eq!(claims.audit.count, events.len() as u64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_it_is_provisioned_with_no_port_open_and_refuses_pairing() {
+    let mut bench = Bench::new().await;
+    let qr = bench.open().await;
+    assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);
+    let before = bench.device.get_status().await;
+    bench.restart().await;
+    let after = bench.device.get_status().await;
+    assert_eq!(after, before);
+    assert_eq!(
+        after.installed.unwrap().settings.server_url.as_str(),
+        "https://central.example.org:8444"
+    );
+    assert!(is_closed(&qr).await);
+    let refused = bench
+        .device
+        .generate_provisioning_qr_code(&bench.blueprint.device_id, LOOPBACK)
+        .await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::AlreadyProvisioned);
+    assert!(is_closed(&qr).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_body_gets_the_same_receipt_during_grace_and_any_other_is_refused() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    let body = bench.body(&qr);
+    let first = push(&qr, body.clone()).await;
+    for _ in 0..5 {
+        assert_eq!(push(&qr, body.clone()).await.json(), first.json());
+    }
+    assert_refused(&push(&qr, bench.body(&qr)).await, 409, ErrorCode::AlreadyProvisioned);
+    assert_refused(
+        &push(&qr, b"garbage".to_vec()).await,
+        409,
+        ErrorCode::AlreadyProvisioned,
+    );
+    bench.blueprint.clock.advance(Duration::from_secs(119));
+    assert_eq!(push(&qr, body).await.json(), first.json());
+    bench.blueprint.clock.advance(Duration::from_secs(1));
+    until(async || is_closed(&qr).await).await;
+    let (_, events) = bench.stored().await;
+    assert!(events.contains(&AuditEvent::RequestsRefused), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_not_seen_the_screen_changes_nothing() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    let to = address(&qr);
+    let client = |last: u8| HttpsClient::new(qr.fields().pin).from([127, 0, 0, last].into());
+    use http_request as request;
+    let large = vec![b'a'; 65_537];
+    let cases: [(HttpAnswer, u16, ErrorCode); 6] = [
+        (
+            request(&client(2), to, "GET", "/", None, vec![]).await,
+            404,
+            ErrorCode::NotFound,
+        ),
+        (
+            request(&client(3), to, "GET", "/provisioning/configure", None, vec![]).await,
+            405,
+            ErrorCode::MethodNotAllowed,
+        ),
+        (
+            request(
+                &client(4),
+                to,
+                "POST",
+                "/provisioning/configure",
+                Some("application/json"),
+                b"{}".to_vec(),
+            )
+            .await,
+            415,
+            ErrorCode::UnsupportedMediaType,
+        ),
+        (
+            request(
+                &client(5),
+                to,
+                "POST",
+                "/provisioning/configure",
+                Some("application/jose"),
+                large,
+            )
+            .await,
+            413,
+            ErrorCode::PayloadTooLarge,
+        ),
+        (
+            client(6).push(to, b"garbage".to_vec()).await.unwrap(),
+            400,
+            ErrorCode::EnvelopeInvalid,
+        ),
+        (
+            client(7).push(to, vec![0xff; 65_536]).await.unwrap(),
+            400,
+            ErrorCode::EnvelopeInvalid,
+        ),
+    ];
+    for (answer, status, code) in cases {
+        assert_refused(&answer, status, code);
+    }
+    assert_eq!(bench.status().await, Status::ReadyToPair);
+    let status = client(8).get(to, "/provisioning/status").await.unwrap();
+    assert_eq!(
+        status.json(),
+        json!({ "status": "READY_TO_PAIR", "expiresInSeconds": 600 })
+    );
+    assert!(matches!(bench.stored().await.0, Persisted::Unprovisioned));
+    assert_eq!(
+        push(&qr, bench.body(&qr)).await.status,
+        200,
+        "the session is undisturbed"
+    );
+}
+
+async fn http_request(
+    client: &HttpsClient,
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    media_type: Option<&str>,
+    body: Vec<u8>,
+) -> HttpAnswer {
+    let media_type = media_type.map_or_else(String::new, |value| format!("Content-Type: {value}\r\n"));
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {to}\r\n{media_type}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    HttpAnswer::parse(&client.raw(to, &[head.as_bytes(), &body].concat()).await.unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_payload_that_fails_ends_the_session_and_leaves_nothing() {
+    type Change = fn(&mut serde_json::Map<String, Value>);
+    let cases: [(Change, u16, ErrorCode); 7] = [
+        (
+            |payload| drop(payload.remove("deviceLabel")),
+            422,
+            ErrorCode::PayloadInvalid,
+        ),
+        (
+            |payload| payload["deviceId"] = json!("ZM-OTHER"),
+            403,
+            ErrorCode::DeviceIdMismatch,
+        ),
+        (
+            |payload| payload["sessionKey"] = json!("x"),
+            403,
+            ErrorCode::SessionMismatch,
+        ),
+        (
+            |payload| payload["expiresAt"] = json!(1),
+            410,
+            ErrorCode::PayloadExpired,
+        ),
+        (
+            |payload| payload["pairingCode"] = json!("AAAAAA"),
+            403,
+            ErrorCode::InvalidPairingCode,
+        ),
+        (
+            |payload| payload["caCertificate"] = json!("none"),
+            422,
+            ErrorCode::InvalidCertificate,
+        ),
+        (
+            |payload| payload["serverUrl"] = json!("https://other.example.org"),
+            422,
+            ErrorCode::InvalidCertificate,
+        ),
+    ];
+    for (change, status, code) in cases {
+        let bench = Bench::new().await;
+        let qr = bench.open().await;
+        let mut payload = bench.station.payload(qr.fields(), NOW);
+        change(&mut payload);
+        assert_refused(
+            &push(&qr, bench.station.seal(qr.fields(), &payload)).await,
+            status,
+            code,
+        );
+        let report = bench.device.get_status().await;
+        assert_eq!(report.status, Status::ProvisioningFailed);
+        assert_eq!(report.failure.unwrap().code(), code);
+        assert_refused(&push(&qr, bench.body(&qr)).await, 409, ErrorCode::NotPairing);
+        let (persisted, events) = bench.stored().await;
+        assert!(matches!(persisted, Persisted::Unprovisioned));
+        assert_eq!(
+            events.contains(&AuditEvent::PairingCodeMismatch),
+            code == ErrorCode::InvalidPairingCode
+        );
+        assert!(events.contains(&AuditEvent::ProvisioningFailed));
+
+        bench.device.acknowledge().await.unwrap();
+        assert_eq!(bench.status().await, Status::Unprovisioned);
+        let qr = bench.open().await;
+        assert_eq!(
+            push(&qr, bench.body(&qr)).await.status,
+            200,
+            "a new session works after {code}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_code_gets_one_identical_answer() {
+    let mut answers = Vec::new();
+    for wrong in ["AAAAAA", "", "X7Y9Z", "X7Y9Z2X", "______"] {
+        let bench = Bench::new().await;
+        let qr = bench.open().await;
+        let mut payload = bench.station.payload(qr.fields(), NOW);
+        payload["pairingCode"] = json!(wrong);
+        answers.push(push(&qr, bench.station.seal(qr.fields(), &payload)).await.body);
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_after_ten_minutes_whatever_the_wall_clock_says() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    let mut events = bench.device.subscribe();
+    bench.blueprint.clock.advance(Duration::from_secs(599));
+    assert_eq!(bench.status().await, Status::ReadyToPair);
+    bench
+        .blueprint
+        .clock
+        .set_wall(zmon_domain::time::Timestamp::from_millis(0), false);
+    bench.blueprint.clock.advance(Duration::from_secs(1));
+    assert_eq!(
+        events.next().await,
+        Some(SubscriptionEvent::Signal(ProvisioningSignal::QrCodeExpired))
+    );
+    assert_refused(&push(&qr, bench.body(&qr)).await, 410, ErrorCode::SessionExpired);
+    assert_eq!(bench.status().await, Status::Unprovisioned);
+    assert!(bench.device.current_qr_code().await.is_none());
+    bench.blueprint.clock.advance(Duration::from_secs(30));
+    until(async || is_closed(&qr).await).await;
+    assert!(bench.stored().await.1.contains(&AuditEvent::PairingExpired));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_qr_code_ends_the_old_session() {
+    let bench = Bench::new().await;
+    let old = bench.open().await;
+    let body = bench.body(&old);
+    let new = bench.open().await;
+    assert_ne!(old.fields().pin, new.fields().pin);
+    assert_ne!(old.fields().key, new.fields().key);
+    assert!(is_closed(&old).await);
+    assert_refused(&push(&new, body).await, 400, ErrorCode::EnvelopeInvalid);
+    assert_eq!(push(&new, bench.body(&new)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_of_another_session_is_answered_as_a_wrong_one() {
+    let bench = Bench::new().await;
+    let old = bench.open().await;
+    let new = bench.open().await;
+    let outcome = bench
+        .device
+        .apply_configuration(bench.body(&new), &old.fields().pairing_code)
+        .await;
+    assert_eq!(outcome.unwrap_err().code(), ErrorCode::InvalidPairingCode);
+    assert_eq!(bench.status().await, Status::ReadyToPair);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_many_racing_payloads_wins_and_the_others_hear_conflict() {
+    for _ in 0..20 {
+        let bench = Bench::new().await;
+        let qr = bench.open().await;
+        let code = qr.fields().pairing_code.clone();
+        let bodies: Vec<_> = (0..8).map(|_| bench.body(&qr)).collect();
+        let racers: Vec<_> = bodies
+            .into_iter()
+            .map(|body| {
+                let (device, code) = (bench.device.clone(), code.clone());
+                tokio::spawn(async move { device.apply_configuration(body, &code).await })
+            })
+            .collect();
+        let mut winners = 0;
+        for racer in racers {
+            match racer.await.unwrap() {
+                Ok(_) => winners += 1,
+                Err(error) => {
+                    let conflict = [ErrorCode::PairingInProgress, ErrorCode::AlreadyProvisioned];
+                    assert!(conflict.contains(&error.code()), "{error}");
+                }
+            }
+        }
+        assert_eq!(winners, 1);
+        assert_eq!(bench.status().await, Status::Provisioned);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_stops_waiting_does_not_stop_the_installation() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    let mut events = bench.device.subscribe();
+    let code = qr.fields().pairing_code.clone();
+    let call = bench.device.apply_configuration(bench.body(&qr), &code);
+    assert!(
+        tokio::time::timeout(Duration::ZERO, call).await.is_err(),
+        "the caller gave up"
+    );
+    loop {
+        let event = events.next().await.unwrap();
+        if matches!(
+            event,
+            SubscriptionEvent::Signal(ProvisioningSignal::ProvisioningCompleted(_))
+        ) {
+            break;
+        }
+    }
+    assert_eq!(bench.status().await, Status::Provisioned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_six_signals_come_in_order_and_carry_no_secret() {
+    let bench = Bench::new().await;
+    let mut events = bench.device.subscribe();
+    let qr = bench.open().await;
+    assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);
+    let mut seen = Vec::new();
+    while seen.last() != Some(&("statusChanged", Some(Status::Provisioned), None)) {
+        let Some(SubscriptionEvent::Signal(signal)) = events.next().await else {
+            panic!("missed")
+        };
+        let text = format!("{signal:?}");
+        for secret in ["PRIVATE", qr.fields().pairing_code.expose()] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        seen.push(match &signal {
+            ProvisioningSignal::StatusChanged { status, phase } => (signal.name(), Some(*status), *phase),
+            other => (other.name(), None, None),
+        });
+    }
+    let phase = |phase| ("statusChanged", Some(Status::PairingReceived), Some(phase));
+    let expected = [
+        ("qrCodeGenerated", None, None),
+        ("statusChanged", Some(Status::ReadyToPair), None),
+        phase(Phase::VerifyingSignature),
+        ("configurationReceived", None, None),
+        phase(Phase::CheckingPayload),
+        phase(Phase::CheckingCertificates),
+        phase(Phase::Applying),
+        ("provisioningCompleted", None, None),
+        ("statusChanged", Some(Status::Provisioned), None),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_administrator_takes_it_all_away() {
+    let mut bench = Bench::new().await;
+    let refused = bench.device.deprovision_device(SecretText::new(PIN.into())).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::NotProvisioned);
+    let qr = bench.open().await;
+    assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);
+    let refused = bench.device.deprovision_device(SecretText::new("0000".into())).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::AdminRequired);
+    assert_eq!(bench.status().await, Status::Provisioned);
+
+    bench
+        .device
+        .deprovision_device(SecretText::new(PIN.into()))
+        .await
+        .unwrap();
+    assert_eq!(bench.status().await, Status::Deprovisioned);
+    assert!(is_closed(&qr).await);
+    bench.restart().await;
+    assert_eq!(bench.status().await, Status::Deprovisioned);
+    let store = bench.blueprint.store(bench.directory.path()).await.unwrap();
+    assert!(store.credentials().await.unwrap().is_none());
+    assert_eq!(store.load().await.unwrap().time_floor, None);
+    store.close().await;
+
+    let qr = bench.open().await;
+    assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);
+    let events = bench.stored().await.1;
+    for event in [
+        AuditEvent::AdministratorRefused,
+        AuditEvent::Deprovisioned,
+        AuditEvent::ReprovisioningStarted,
+    ] {
+        assert!(events.contains(&event), "{event:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_ends_the_session_and_refuses_new_work() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    bench.device.stop().await;
+    assert!(is_closed(&qr).await);
+    let refused = bench
+        .device
+        .generate_provisioning_qr_code(&bench.blueprint.device_id, LOOPBACK)
+        .await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::ShuttingDown);
+    let refused = bench
+        .device
+        .apply_configuration(bench.body(&qr), &qr.fields().pairing_code)
+        .await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::ShuttingDown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_ends_the_session() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    bench.device.cancel().await.unwrap();
+    assert_eq!(bench.status().await, Status::Unprovisioned);
+    assert_refused(&push(&qr, bench.body(&qr)).await, 409, ErrorCode::NotPairing);
+    assert_eq!(bench.device.cancel().await.unwrap_err().code(), ErrorCode::NotPairing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_qr_code_for_another_device_is_refused() {
+    let bench = Bench::new().await;
+    let other = DeviceId::parse("ZM-OTHER").unwrap();
+    let refused = bench.device.generate_provisioning_qr_code(&other, LOOPBACK).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::DeviceIdMismatch);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_are_refused_in_every_later_situation() {
+    let mut bench = Bench::new().await;
+    let qr = bench.open().await;
+    let body = bench.body(&qr);
+    assert_eq!(push(&qr, body.clone()).await.status, 200);
+    bench.restart().await;
+    let outcome = bench
+        .device
+        .apply_configuration(body.clone(), &qr.fields().pairing_code)
+        .await;
+    assert_eq!(outcome.unwrap_err().code(), ErrorCode::AlreadyProvisioned);
+    bench
+        .device
+        .deprovision_device(SecretText::new(PIN.into()))
+        .await
+        .unwrap();
+    let outcome = bench
+        .device
+        .apply_configuration(body.clone(), &qr.fields().pairing_code)
+        .await;
+    assert_eq!(outcome.unwrap_err().code(), ErrorCode::NotPairing);
+    let qr = bench.open().await;
+    for _ in 0..100 {
+        let outcome = bench
+            .device
+            .apply_configuration(body.clone(), &qr.fields().pairing_code)
+            .await;
+        assert_eq!(outcome.unwrap_err().code(), ErrorCode::EnvelopeInvalid);
+    }
+    assert_eq!(bench.status().await, Status::ReadyToPair);
+}
+
+/// Waits for what a background task brings about.
+async fn until(condition: impl AsyncFn() -> bool) {
+    for _ in 0..1_000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not come to pass");
+}
