@@ -1,5 +1,6 @@
 //! Who is let in while connections are scarce. Counted before TLS.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,9 +12,12 @@ use crate::peer::Peer;
 /// The connections of one open listener.
 ///
 /// - A sender has a bounded number of them.
-/// - The last few are for senders that have none, so that one sender's connections exclude nobody else.
-/// - Where all are taken, a sender that has none displaces one that has delivered no request: of whoever has most
-///   connections, the oldest. So many senders together exclude nobody either.
+/// - The last few are for senders that have no connection waiting, so that one sender's connections exclude nobody
+///   else. Meanwhile a sender that has one and wants another exchanges the old one for the new one.
+/// - Where all are taken, a sender that has none waiting displaces one that is: of whoever has most connections, the
+///   oldest. So many senders together exclude nobody either.
+///
+/// A connection waits until it has delivered a request whose processing may be worth something.
 #[derive(Debug)]
 pub(crate) struct Slots(Mutex<Table>);
 
@@ -70,13 +74,16 @@ impl Slots {
 
 impl Table {
     fn take(&mut self, peer: Peer) -> Option<(u64, Arc<Notify>)> {
-        let own = self.count(peer);
-        let free = self.total.saturating_sub(self.held.len());
-        if own >= self.per_sender || (own > 0 && free <= self.reserved) {
+        if self.count(peer) >= self.per_sender {
             return None;
         }
-        if free == 0 {
-            self.displace()?;
+        let free = self.total.saturating_sub(self.held.len());
+        if free <= self.reserved {
+            match self.oldest_waiting_of(peer) {
+                Some(own) => self.displace(own),
+                None if free == 0 => self.displace(self.most_dispensable()?),
+                None => {}
+            }
         }
         let id = self.next;
         self.next += 1;
@@ -90,11 +97,27 @@ impl Table {
         Some((id, displaced))
     }
 
-    fn displace(&mut self) -> Option<()> {
-        let idle = self.held.iter().filter(|(_, held)| !held.busy);
-        let (&victim, _) = idle.max_by_key(|(id, held)| (self.count(held.peer), u64::MAX - **id))?;
-        self.held.remove(&victim)?.displaced.notify_one();
-        Some(())
+    fn displace(&mut self, victim: u64) {
+        if let Some(held) = self.held.remove(&victim) {
+            held.displaced.notify_one();
+        }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = (u64, Peer)> {
+        let waiting = self.held.iter().filter(|(_, held)| !held.busy);
+        waiting.map(|(id, held)| (*id, held.peer))
+    }
+
+    fn oldest_waiting_of(&self, peer: Peer) -> Option<u64> {
+        self.waiting()
+            .filter(|(_, held_by)| *held_by == peer)
+            .map(|(id, _)| id)
+            .min()
+    }
+
+    fn most_dispensable(&self) -> Option<u64> {
+        let rank = |(id, held_by): &(u64, Peer)| (self.count(*held_by), Reverse(*id));
+        self.waiting().max_by_key(rank).map(|(id, _)| id)
     }
 
     fn count(&self, peer: Peer) -> usize {
@@ -157,11 +180,23 @@ mod tests {
         for sender in [1, 1, 1, 1, 2] {
             held.push(slots.take(Peer::V4(sender)).unwrap());
         }
-        assert!(slots.take(Peer::V4(2)).is_none());
+        // Three are left: the second sender gets none of them, it exchanges its own.
+        let exchanged = held.pop().unwrap();
+        held.push(slots.take(Peer::V4(2)).unwrap());
+        assert!(is_displaced(&exchanged));
         for sender in 3..6 {
             held.push(slots.take(Peer::V4(sender)).unwrap());
         }
         assert!(held.iter().all(|slot| !is_displaced(slot)));
+    }
+
+    #[test]
+    fn lets_a_sender_come_again_whose_answer_is_still_being_sent() {
+        let slots = slots(2, 2, 1);
+        let (_other, mine) = (slots.take(Peer::V4(1)).unwrap(), slots.take(Peer::V4(2)).unwrap());
+        mine.set_busy(true);
+        assert!(slots.take(Peer::V4(2)).is_some());
+        assert!(!is_displaced(&mine));
     }
 
     #[test]

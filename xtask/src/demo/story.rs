@@ -64,7 +64,7 @@ pub(super) fn set(programs: &Path, station: Station, folder: &Path, keep: bool, 
     Ok(Stage {
         device,
         station,
-        server_certificate: server.join("server.pem"),
+        server_certificate: server.join("certificate.pem"),
         picture: folder.join("qr.png"),
         body: folder.join("body.jose"),
     })

@@ -1,13 +1,15 @@
 //! `cargo xtask layers`: who may name whom is data in `xtask/layers.toml`; this compares it with the manifests.
 
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use cargo_metadata::DependencyKind;
 use serde::Deserialize;
 
 use crate::workspace::Workspace;
+use source::SourceRule;
 
 /// The wall, as written down.
 #[derive(Deserialize)]
@@ -99,7 +101,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<String> {
             .and_then(|found| found.source.as_ref())
         {
             let folder = package.manifest_path.with_file_name("src");
-            faults.extend(source_faults(rule, folder.as_std_path())?);
+            faults.extend(source::faults(rule, folder.as_std_path())?);
         }
     }
     if !faults.is_empty() {
@@ -126,15 +128,10 @@ fn declared_by(package: &cargo_metadata::Package) -> Result<Declared> {
         };
         edges.insert((kind, dependency.name.clone()));
     }
-    let folder = package.manifest_path.with_file_name("");
-    let mut words = BTreeSet::new();
-    for file in rust_files(folder.as_std_path())? {
-        words.extend(words_of(&std::fs::read_to_string(&file)?).map(str::to_owned));
-    }
     Ok(Declared {
         package: package.name.to_string(),
         edges,
-        words,
+        words: source::words(package.manifest_path.with_file_name("").as_std_path())?,
     })
 }
 

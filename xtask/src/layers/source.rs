@@ -9,14 +9,15 @@ use serde::Deserialize;
 /// What the source text of a package must and must not say.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SourceRule {
+pub(super) struct SourceRule {
     /// A line of `src/lib.rs`.
     root_line: String,
     /// Words that stand in no line of code; comments and test modules may use them.
     never: BTreeSet<String>,
 }
 
-fn source_faults(rule: &SourceRule, folder: &Path) -> Result<Vec<String>> {
+/// Every line below `folder` that breaks the rule.
+pub(super) fn faults(rule: &SourceRule, folder: &Path) -> Result<Vec<String>> {
     let root = folder.join("lib.rs");
     let mut faults = Vec::new();
     if !std::fs::read_to_string(&root)?
@@ -37,6 +38,7 @@ fn source_faults(rule: &SourceRule, folder: &Path) -> Result<Vec<String>> {
     Ok(faults)
 }
 
+/// Every Rust file below `folder`.
 fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
@@ -49,6 +51,15 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Every word of the code below `folder`.
+pub(super) fn words(folder: &Path) -> Result<BTreeSet<String>> {
+    let mut words = BTreeSet::new();
+    for file in rust_files(folder)? {
+        words.extend(words_of(&std::fs::read_to_string(&file)?).map(str::to_owned));
+    }
+    Ok(words)
 }
 
 /// The words of code; lines that are comments have none.
@@ -92,8 +103,8 @@ mod tests {
             root_line: "#![no_std]".to_owned(),
             never: BTreeSet::new(),
         };
-        assert_eq!(source_faults(&rule, folder.path()).unwrap().len(), 1);
+        assert_eq!(faults(&rule, folder.path()).unwrap().len(), 1);
         std::fs::write(folder.path().join("lib.rs"), "#![no_std]\n").unwrap();
-        assert!(source_faults(&rule, folder.path()).unwrap().is_empty());
+        assert!(faults(&rule, folder.path()).unwrap().is_empty());
     }
 }

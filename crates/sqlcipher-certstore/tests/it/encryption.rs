@@ -106,7 +106,7 @@ async fn it_makes_files_that_nobody_else_can_read() {
     }
     store.close().await;
     std::fs::set_permissions(home.database(), std::fs::Permissions::from_mode(0o644)).unwrap();
-    home.open().await;
+    let _open = home.open().await;
     assert_eq!(mode("data/store.db"), 0o600);
 }
 
@@ -124,7 +124,7 @@ async fn it_empties_the_log_when_it_erases() {
     install(&store).await;
     let copy = home.copy();
     assert!(copy.log().metadata().unwrap().len() > 0);
-    copy.open().await;
+    let _open = copy.open().await;
     assert_eq!(copy.log().metadata().unwrap().len(), 0);
 }
 

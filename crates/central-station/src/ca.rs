@@ -1,0 +1,162 @@
+//! A certificate authority for devices and servers: ECDSA P-256 throughout.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use time::OffsetDateTime;
+use zmon_domain::identity::DeviceId;
+use zmon_domain::pairing::Sha256Digest;
+use zmon_domain::secret::SecretText;
+use zmon_domain::settings::ServerHost;
+use zmon_domain::time::Timestamp;
+
+use crate::fault::Fault;
+
+/// How long a certificate authority is valid: ten years.
+const CA_LIFETIME: Duration = Duration::from_secs(3_650 * 86_400);
+/// How long an issued certificate is valid: one year.
+pub const LEAF_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
+/// Validity begins a little in the past: the clocks of station and device differ.
+const BACKDATED: Duration = Duration::from_secs(300);
+
+/// A certificate authority.
+pub struct CertificateAuthority {
+    issuer: Issuer<'static, KeyPair>,
+    key_pem: SecretText,
+    certificate_pem: String,
+}
+
+/// A certificate and its private key, as PEM.
+pub struct Issued {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// Its private key, PKCS#8.
+    pub private_key_pem: SecretText,
+    /// SHA-256 of the certificate's DER.
+    pub sha256: Sha256Digest,
+    /// The certificate's DER.
+    pub der: Vec<u8>,
+}
+
+impl fmt::Debug for CertificateAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CertificateAuthority")
+    }
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Issued({})", self.sha256.to_hex())
+    }
+}
+
+impl CertificateAuthority {
+    /// A fresh one.
+    ///
+    /// # Errors
+    /// Where no key can be made.
+    pub fn create(name: &str) -> Result<Self, Fault> {
+        let mut params = params(name, CA_LIFETIME);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().map_err(fault)?;
+        let certificate_pem = params.self_signed(&key).map_err(fault)?.pem();
+        let key_pem = SecretText::new(key.serialize_pem());
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+            key_pem,
+            certificate_pem,
+        })
+    }
+
+    /// One that was created before.
+    ///
+    /// # Errors
+    /// Where a text is not what it should be, or key and certificate do not belong together.
+    pub fn from_pem(key_pem: &SecretText, certificate_pem: &str) -> Result<Self, Fault> {
+        let key = KeyPair::from_pem(key_pem.expose()).map_err(fault)?;
+        let issuer = Issuer::from_ca_cert_pem(certificate_pem, key).map_err(fault)?;
+        Ok(Self {
+            issuer,
+            key_pem: key_pem.clone(),
+            certificate_pem: certificate_pem.into(),
+        })
+    }
+
+    /// Its certificate.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Its private key.
+    #[must_use]
+    pub const fn key_pem(&self) -> &SecretText {
+        &self.key_pem
+    }
+
+    /// A client certificate that names this device, and its key.
+    ///
+    /// # Errors
+    /// Where no key can be made.
+    pub fn issue_client(&self, device_id: &DeviceId) -> Result<Issued, Fault> {
+        let mut params = params(device_id.as_str(), LEAF_LIFETIME);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(params)
+    }
+
+    /// A server certificate for this host, to be pinned, and its key.
+    ///
+    /// # Errors
+    /// Where no key can be made.
+    pub fn issue_server(&self, host: &ServerHost) -> Result<Issued, Fault> {
+        let (name, alternative) = match host {
+            ServerHost::Address(address) => (address.to_string(), SanType::IpAddress(IpAddr::clone(address))),
+            ServerHost::Name(name) => (name.clone(), SanType::DnsName(name.as_str().try_into().map_err(fault)?)),
+        };
+        let mut params = params(&name, LEAF_LIFETIME);
+        params.subject_alt_names = vec![alternative];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(params)
+    }
+
+    fn issue(&self, mut params: CertificateParams) -> Result<Issued, Fault> {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().map_err(fault)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(fault)?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, certificate.der());
+        Ok(Issued {
+            certificate_pem: certificate.pem(),
+            private_key_pem: SecretText::new(key.serialize_pem()),
+            sha256: Sha256Digest::new(digest.as_ref().try_into().map_err(fault)?),
+            der: certificate.der().to_vec(),
+        })
+    }
+}
+
+fn params(common_name: &str, lifetime: Duration) -> CertificateParams {
+    let now = OffsetDateTime::now_utc();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.not_before = now - BACKDATED;
+    params.not_after = now + lifetime;
+    params
+}
+
+/// The station's wall clock.
+#[must_use]
+pub fn now() -> Timestamp {
+    let millis = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+fn fault(error: impl fmt::Display) -> Fault {
+    Fault::local(format!("The certificate authority failed: {error}."))
+}

@@ -1,0 +1,181 @@
+//! The station's folder: master key or signing key, and the certificate authority. Folder 0700, files 0600.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroize;
+use zmon_domain::identity::DeviceId;
+use zmon_domain::secret::{SecretBytes, SecretText};
+use zmon_payload_envelope::keys;
+use zmon_payload_envelope::seal::SigningKey;
+
+use crate::ca::CertificateAuthority;
+use crate::fault::Fault;
+
+const MASTER_KEY: &str = "provisioning-master.key";
+const SIGNING_KEY: &str = "ed25519-signing.key";
+const CA_KEY: &str = "ca.key";
+const CA_CERTIFICATE: &str = "ca.pem";
+
+/// What a station's devices trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnchorKind {
+    /// A key derived for each device from the provisioning master key.
+    Hmac,
+    /// The station's Ed25519 key, the public half of which stands on every device.
+    Ed25519,
+}
+
+/// The station's keys, on disk.
+#[derive(Clone, Debug)]
+pub struct Home {
+    directory: PathBuf,
+}
+
+impl Home {
+    /// Creates the folder with fresh keys and a certificate authority called `name`.
+    ///
+    /// # Errors
+    /// Where the folder has keys already, or cannot be written. Nothing is overwritten.
+    pub fn create(directory: &Path, name: &str, anchor: AnchorKind) -> Result<Self, Fault> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(at("create", directory))?;
+        let home = Self {
+            directory: directory.into(),
+        };
+        let ca = CertificateAuthority::create(name)?;
+        let file = match anchor {
+            AnchorKind::Hmac => MASTER_KEY,
+            AnchorKind::Ed25519 => SIGNING_KEY,
+        };
+        home.write(file, keys::print_key(&random_key()?).expose())?;
+        home.write(CA_KEY, ca.key_pem().expose())?;
+        home.write(CA_CERTIFICATE, ca.certificate_pem())?;
+        Ok(home)
+    }
+
+    /// An existing folder.
+    #[must_use]
+    pub fn open(directory: &Path) -> Self {
+        Self {
+            directory: directory.into(),
+        }
+    }
+
+    /// The certificate authority.
+    ///
+    /// # Errors
+    /// Where its files cannot be read.
+    pub fn certificate_authority(&self) -> Result<CertificateAuthority, Fault> {
+        let key = self.read(CA_KEY)?;
+        CertificateAuthority::from_pem(&key, self.read(CA_CERTIFICATE)?.expose())
+    }
+
+    /// What payloads for this device are signed with.
+    ///
+    /// # Errors
+    /// Where the key cannot be read, or the folder has both kinds.
+    pub fn signing_key(&self, device_id: &DeviceId) -> Result<SigningKey, Fault> {
+        let has = |file| self.directory.join(file).exists();
+        match (has(MASTER_KEY), has(SIGNING_KEY)) {
+            (true, true) => Err(Fault::local(format!(
+                "{} has a master key and an Ed25519 signing key. Keep the one that your devices trust.",
+                self.directory.display()
+            ))),
+            (_, true) => Ok(SigningKey::Ed25519 {
+                seed: self.read_key(SIGNING_KEY)?,
+            }),
+            (_, false) => {
+                let device_key = keys::derive_device_key(&self.read_key(MASTER_KEY)?, device_id);
+                Ok(SigningKey::Hmac { device_key })
+            }
+        }
+    }
+
+    /// The line that is installed on a device at commissioning: its derived key (a secret), or the station's public
+    /// key.
+    ///
+    /// # Errors
+    /// As [`Self::signing_key`].
+    pub fn trust_anchor_line(&self, device_id: &DeviceId) -> Result<SecretText, Fault> {
+        Ok(match self.signing_key(device_id)? {
+            SigningKey::Hmac { device_key } => keys::print_key(&device_key),
+            SigningKey::Ed25519 { seed } => SecretText::new(keys::print_public_key(&keys::ed25519_public_key(&seed))),
+        })
+    }
+
+    fn read_key(&self, file: &str) -> Result<SecretBytes<32>, Fault> {
+        let text = self.read(file)?;
+        keys::parse_key(text.expose().trim_end()).map_err(|refusal| {
+            Fault::local(format!(
+                "{} is not a key: {refusal}",
+                self.directory.join(file).display()
+            ))
+        })
+    }
+
+    fn read(&self, file: &str) -> Result<SecretText, Fault> {
+        let path = self.directory.join(file);
+        std::fs::read_to_string(&path).map(SecretText::new).map_err(|error| {
+            let path = path.display();
+            Fault::local(format!(
+                "Cannot read {path}: {error}. Make the station's keys with `zmon-station init`."
+            ))
+        })
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<(), Fault> {
+        write_new(&self.directory.join(file), text)
+    }
+}
+
+/// Writes a new file of mode 0600 and makes it durable; an existing file is never touched.
+///
+/// # Errors
+/// Where the file exists or cannot be written.
+pub fn write_new(path: &Path, text: &str) -> Result<(), Fault> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| {
+            if error.kind() == ErrorKind::AlreadyExists {
+                return Fault::local(format!("{} exists already; it is not overwritten.", path.display()));
+            }
+            at("create", path)(error)
+        })?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all());
+    written.map_err(at("write", path))?;
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(parent)
+        .and_then(|folder| folder.sync_all())
+        .map_err(at("make durable", path))
+}
+
+fn at(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Fault {
+    let path = path.display().to_string();
+    move |error| Fault::local(format!("Cannot {what} {path}: {error}."))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the station's one source of chance")]
+fn random_key() -> Result<SecretBytes<32>, Fault> {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        bytes.zeroize();
+        Fault::local("The operating system gives no random bytes.")
+    })?;
+    Ok(SecretBytes::take(&mut bytes))
+}

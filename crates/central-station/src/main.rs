@@ -1,0 +1,12 @@
+//! `zmon-station`: the reference Central Station at the command line.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    cli::run(cli::Arguments::parse()).await
+}

@@ -1,0 +1,135 @@
+//! From a picture to a QR code that may be trusted.
+
+use image::ImageReader;
+use serde::Deserialize;
+use std::io::Cursor;
+use std::net::IpAddr;
+use zmon_domain::identity::{DeviceId, SerialNumber};
+use zmon_domain::pairing::{PairingCode, SessionPublicKey, TlsPin};
+use zmon_domain::qr::{DEFAULT_PORT, QrFields};
+use zmon_domain::time::Timestamp;
+use zmon_payload_envelope::keys::{derive_qr_key, verify_qr_content};
+use zmon_payload_envelope::seal::SigningKey;
+
+use crate::fault::Fault;
+
+/// What stands in a QR code; [`Scanned::verify`] says whether to believe it.
+#[derive(Debug)]
+pub struct Scanned {
+    fields: QrFields,
+    content: String,
+    has_mac: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Content {
+    v: u32,
+    device_id: String,
+    serial_number: String,
+    ip_address: IpAddr,
+    #[serde(default)]
+    port: Option<u16>,
+    pairing_code: String,
+    timestamp: u64,
+    key: String,
+    pin: String,
+    #[serde(default)]
+    mac: Option<String>,
+}
+
+/// Reads the one QR code in a PNG.
+///
+/// # Errors
+/// Where there is no picture, no readable code, more than one, or a code that is not a monitor's.
+pub fn scan(png: &[u8]) -> Result<Scanned, Fault> {
+    let mut reader = ImageReader::with_format(Cursor::new(png), image::ImageFormat::Png);
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(8_192);
+    limits.max_image_height = Some(8_192);
+    reader.limits(limits);
+    let picture = reader
+        .decode()
+        .map_err(|error| Fault::scan(format!("The file is not a readable PNG: {error}.")))?;
+    let mut prepared = rqrr::PreparedImage::prepare(picture.to_luma8());
+    let grids = prepared.detect_grids();
+    let [grid] = grids.as_slice() else {
+        return Err(Fault::scan(format!(
+            "There are {} QR codes in the picture. Take a picture that shows the monitor's code alone.",
+            grids.len()
+        )));
+    };
+    let (_, content) = grid.decode().map_err(|error| {
+        Fault::scan(format!(
+            "The QR code cannot be read: {error}. Take a sharper picture, straight from the front."
+        ))
+    })?;
+    parse(content)
+}
+
+/// Reads the text of a QR code. Only the one spelling of the protocol is accepted.
+///
+/// # Errors
+/// Where the text is not a monitor's, or spelled otherwise.
+pub fn parse(content: String) -> Result<Scanned, Fault> {
+    let not_ours = || Fault::scan("The QR code is not one of a Z Monitor that wants to be provisioned (version 1).");
+    let read: Content = serde_json::from_str(&content).map_err(|_| not_ours())?;
+    let fields = QrFields {
+        device_id: DeviceId::parse(&read.device_id).map_err(|_| not_ours())?,
+        serial_number: SerialNumber::parse(&read.serial_number).map_err(|_| not_ours())?,
+        ip_address: read.ip_address,
+        port: read.port.unwrap_or(DEFAULT_PORT),
+        pairing_code: PairingCode::parse(&read.pairing_code).map_err(|_| not_ours())?,
+        timestamp: Timestamp::from_millis(read.timestamp),
+        key: SessionPublicKey::from_base64url(&read.key).ok_or_else(not_ours)?,
+        pin: TlsPin::from_base64url(&read.pin).ok_or_else(not_ours)?,
+    };
+    // What the device would have written for these values, to the byte: no second spelling of anything.
+    let canonical = read.mac.as_ref().map_or_else(
+        || fields.to_content(),
+        |mac| format!("{},\"mac\":\"{mac}\"}}", fields.to_authenticated_text()),
+    );
+    if read.v != 1 || canonical != content {
+        return Err(not_ours());
+    }
+    Ok(Scanned {
+        fields,
+        content,
+        has_mac: read.mac.is_some(),
+    })
+}
+
+impl Scanned {
+    /// The device that the code claims to be from: needed to derive the key that verifies the claim.
+    #[must_use]
+    pub const fn claimed_device(&self) -> &DeviceId {
+        &self.fields.device_id
+    }
+
+    /// Verifies `mac` with the key of the device that the code names. With an Ed25519 anchor there is none: then a
+    /// person has to make sure that the code is on the monitor's own screen.
+    ///
+    /// # Errors
+    /// Where `mac` is missing, superfluous or wrong: nothing may be issued for this code.
+    pub fn verify(self, key: &SigningKey) -> Result<QrFields, Fault> {
+        match key {
+            SigningKey::Hmac { .. } if !self.has_mac => Err(Fault::scan(
+                "The QR code carries no mac: it is not from a monitor commissioned by this station. Nothing was issued.",
+            )),
+            SigningKey::Hmac { device_key } => {
+                let qr_key = derive_qr_key(device_key, &self.fields.device_id);
+                verify_qr_content(&qr_key, &self.content).map_err(|_| {
+                    Fault::scan(
+                        "The QR code's mac is wrong: the code is forged, or the monitor was commissioned by another \
+                         station. Nothing was issued. Look whether something is stuck over the screen.",
+                    )
+                })?;
+                Ok(self.fields)
+            }
+            SigningKey::Ed25519 { .. } if self.has_mac => Err(Fault::scan(
+                "The QR code carries a mac, but this station's monitors trust an Ed25519 key. Nothing was issued.",
+            )),
+            SigningKey::Ed25519 { .. } => Ok(self.fields),
+        }
+    }
+}
