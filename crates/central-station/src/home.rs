@@ -46,9 +46,11 @@ impl Home {
             .mode(0o700)
             .create(directory)
             .map_err(at("create", directory))?;
-        let home = Self {
-            directory: directory.into(),
-        };
+        let home = Self::open(directory);
+        if let Some(file) = [MASTER_KEY, SIGNING_KEY, CA_KEY, CA_CERTIFICATE].into_iter().find(|file| home.has(file)) {
+            let directory = directory.display();
+            return Err(Fault::local(format!("{directory} holds {file} already; keys are made once and never replaced.")));
+        }
         let ca = CertificateAuthority::create(name)?;
         let file = match anchor {
             AnchorKind::Hmac => MASTER_KEY,
@@ -82,8 +84,7 @@ impl Home {
     /// # Errors
     /// Where the key cannot be read, or the folder has both kinds.
     pub fn signing_key(&self, device_id: &DeviceId) -> Result<SigningKey, Fault> {
-        let has = |file| self.directory.join(file).exists();
-        match (has(MASTER_KEY), has(SIGNING_KEY)) {
+        match (self.has(MASTER_KEY), self.has(SIGNING_KEY)) {
             (true, true) => Err(Fault::local(format!(
                 "{} has a master key and an Ed25519 signing key. Keep the one that your devices trust.",
                 self.directory.display()
@@ -108,6 +109,10 @@ impl Home {
             SigningKey::Hmac { device_key } => keys::print_key(&device_key),
             SigningKey::Ed25519 { seed } => SecretText::new(keys::print_public_key(&keys::ed25519_public_key(&seed))),
         })
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.directory.join(file).exists()
     }
 
     fn read_key(&self, file: &str) -> Result<SecretBytes<32>, Fault> {

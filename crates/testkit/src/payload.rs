@@ -6,15 +6,13 @@ use zmon_domain::certificate::{
     BasicConstraints, Block, BundleFacts, CertificateDetails, CertificateSummary, CertifiedBundle, ChainFacts,
     ExtendedKeyUsage, KeyKind, PathFacts, PemFacts, Possession, PrivateKeyFacts, SignatureKind,
 };
-use zmon_domain::checks::Installation;
 use zmon_domain::identity::DeviceId;
-use zmon_domain::machine::{Effect, Event, Persisted, Session, State, step};
-use zmon_domain::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest};
-use zmon_domain::payload::{MemberValue, Members, SignedText};
+use zmon_domain::pairing::{SessionPublicKey, Sha256Digest};
+use zmon_domain::payload::{MemberValue, Members};
 use zmon_domain::result::{InstalledConfiguration, Receipt};
-use zmon_domain::secret::{SecretBytes, SecretText};
+use zmon_domain::secret::SecretText;
 use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, Settings, SyncInterval};
-use zmon_domain::time::{Deadline, Monotonic, TimeView, Timestamp, WallClock};
+use zmon_domain::time::Timestamp;
 
 /// The private key in [`good_members`]: nothing that signs, but easy to find where it must not be.
 pub const CANARY_KEY: &str =
@@ -128,72 +126,4 @@ pub fn installed_example(device_id: &DeviceId, now: Timestamp) -> InstalledConfi
         body_sha256: Sha256Digest::new([5; 32]),
         receipt: Receipt("header.claims.signature".into()),
     }
-}
-
-/// An installation, made by the state machine from a payload that passes every check at `now`. Its credentials hold
-/// [`CANARY_KEY`].
-///
-/// # Panics
-/// Where the machine refuses the good path.
-#[must_use]
-pub fn installation(device_id: &DeviceId, now: Timestamp) -> Installation {
-    const CODE: &str = "X7Y9Z2";
-    let key = SessionPublicKey::new([3; 32]);
-    let id = SessionId::from_random([7; 8]);
-    let start = Monotonic::default();
-    let session = Session {
-        id,
-        pairing_code: PairingCode::parse(CODE).expect("a pairing code"),
-        private_key: SecretBytes::take(&mut [4; 32]).into(),
-        public_key: key,
-        expires_at: now,
-        deadline: Deadline::new(start, Duration::from_secs(600)),
-    };
-    let advance = |state, event| {
-        let next = step(state, event, start);
-        (next.state, next.outcome.expect("the good path"))
-    };
-    let (state, _) = advance(
-        State::from(Persisted::Unprovisioned),
-        Event::PairingOpened(Box::new(session)),
-    );
-    let (state, effects) = advance(state, Event::EnvelopeOpened(id));
-    let claim = effects.into_iter().find_map(|effect| {
-        if let Effect::Check(claim) = effect {
-            Some(claim)
-        } else {
-            None
-        }
-    });
-    let (state, _) = advance(state, Event::SignatureVerified(id));
-    let (state, _) = advance(state, Event::PayloadAccepted(id));
-
-    let wall = WallClock {
-        now,
-        synchronised: true,
-    };
-    let signed = claim
-        .expect("a claim")
-        .signed(SignedText::after_verification(SecretText::default()));
-    let approved = signed
-        .parsed(good_members(device_id, &key, CODE, now))
-        .and_then(|parsed| parsed.addressed_to(device_id))
-        .and_then(|addressed| addressed.in_time(TimeView::new(wall, now, now)))
-        .and_then(zmon_domain::checks::InTime::paired)
-        .and_then(|paired| paired.certified(&good_facts(device_id, now)))
-        .expect("a payload that passes every check");
-    let body_sha256 = Sha256Digest::new([6; 32]);
-    let (_, effects) = advance(
-        state,
-        Event::PayloadApproved {
-            approved: Box::new(approved),
-            wall: now,
-            body_sha256,
-        },
-    );
-    let installation = effects.into_iter().find_map(|effect| match effect {
-        Effect::Install(installation, _) => Some(installation),
-        _ => None,
-    });
-    *installation.expect("an installation")
 }

@@ -5,6 +5,5 @@ mod deadlines;
 mod floods;
 mod harness;
 mod lifecycle;
-mod logs;
 mod sizes;
 mod tls;

@@ -1,15 +1,17 @@
-//! What the log may know.
+//! What the log may know. In a process of its own, whose one subscriber hears every task.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use tracing_subscriber::fmt::MakeWriter;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::pairing::PairingCode;
+use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
 use zmon_ports::PairingListener;
-use zmon_testkit::fake_service::{Apply, installed};
-use zmon_testkit::https_client::{HttpAnswer, push_request};
-
-use crate::harness::Rig;
+use zmon_testkit::fake_service::{Apply, FakeService, installed};
+use zmon_testkit::fakes::ManualClock;
+use zmon_testkit::https_client::{HttpAnswer, HttpsClient, push_request};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -33,7 +35,6 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// One thread, so that the subscriber hears every task.
 #[tokio::test]
 async fn holds_peer_and_code_and_nothing_that_was_received_or_is_secret() {
     let log = Log::default();
@@ -42,27 +43,32 @@ async fn holds_peer_and_code_and_nothing_that_was_received_or_is_secret() {
         .with_ansi(false)
         .with_writer(log.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
 
-    let rig = Rig::open().await;
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let service = FakeService::new();
+    let config = HttpsInboundConfig {
+        port: 0,
+        ..HttpsInboundConfig::default()
+    };
+    let listener = HttpsInbound::new(config, Arc::new(ManualClock::default()));
+    let code = PairingCode::parse("X7Y9Z2").unwrap();
+    let opened = listener.open(service.clone(), here, code).await.unwrap();
+    let (client, at) = (HttpsClient::new(opened.pin), SocketAddr::new(here, opened.port));
     let error = ProvisioningError::from(ErrorCode::SignatureInvalid).with_cause("planted\nCAUSE");
-    rig.service.apply_next(Apply::Answer(Err(error)));
-    rig.service.apply_next(Apply::install());
-    let mut request = push_request(rig.at, "RECEIVED-BODY");
+    service.apply_next(Apply::Answer(Err(error)));
+    service.apply_next(Apply::install());
+    let mut request = push_request(at, "RECEIVED-BODY");
     *request.uri_mut() = "/RECEIVED-PATH?RECEIVED-QUERY".parse().unwrap();
     request
         .headers_mut()
         .insert("user-agent", "RECEIVED-HEADER".parse().unwrap());
-    rig.client().send(rig.at, request).await.unwrap();
-    rig.push("RECEIVED-BODY").await;
-    rig.push("RECEIVED-BODY").await;
-    let malformed = rig
-        .client()
-        .raw(rig.at, b"RECEIVED\x07 NONSENSE\r\n\r\n")
-        .await
-        .unwrap();
+    client.send(at, request).await.unwrap();
+    client.push(at, "RECEIVED-BODY").await.unwrap();
+    client.push(at, "RECEIVED-BODY").await.unwrap();
+    let malformed = rig.client().raw(at, b"RECEIVED\x07 NONSENSE\r\n\r\n").await.unwrap();
     assert_eq!(HttpAnswer::parse(&malformed).unwrap().status, 400);
-    rig.listener.close().await;
+    listener.close().await;
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     // The control: it was written, cause and all, each event on one line.

@@ -1,0 +1,386 @@
+//! The station reads pictures of screens, issues certificates, pushes to the pinned device and checks receipts.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zmon_central_station::Family;
+use zmon_central_station::ca::CertificateAuthority;
+use zmon_central_station::home::{AnchorKind, Home};
+use zmon_central_station::push::{Answer, Patience, push};
+use zmon_central_station::receipt::{Expected, check, receipt_key};
+use zmon_central_station::scan::{parse, scan};
+use zmon_domain::audit::AuditHead;
+use zmon_domain::identity::{DeviceId, SerialNumber};
+use zmon_domain::pairing::{PairingCode, SessionPublicKey, Sha256Digest, TlsPin};
+use zmon_domain::qr::QrFields;
+use zmon_domain::result::ReceiptClaims;
+use zmon_domain::settings::ServerHost;
+use zmon_domain::time::Timestamp;
+use zmon_payload_envelope::JoseEnvelope;
+use zmon_payload_envelope::keys::{derive_qr_key, qr_mac};
+use zmon_payload_envelope::seal::SigningKey;
+use zmon_ports::{PayloadEnvelope, QrRenderer};
+use zmon_qr_render::QrImageRenderer;
+
+fn device(id: &str) -> DeviceId {
+    DeviceId::parse(id).unwrap()
+}
+
+fn home(anchor: AnchorKind) -> (tempfile::TempDir, Home) {
+    let directory = tempfile::tempdir().unwrap();
+    let home = Home::create(&directory.path().join("home"), "Test CA", anchor).unwrap();
+    (directory, home)
+}
+
+fn fields(device_id: &str) -> QrFields {
+    QrFields {
+        device_id: device(device_id),
+        serial_number: SerialNumber::parse("SN-1").unwrap(),
+        ip_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 9443,
+        pairing_code: PairingCode::parse("X7Y9Z2").unwrap(),
+        timestamp: Timestamp::from_millis(1_795_435_200_000),
+        key: SessionPublicKey::new([7; 32]),
+        pin: TlsPin::new([9; 32]),
+    }
+}
+
+/// The content that a device commissioned with this key shows.
+fn content(fields: &QrFields, key: &SigningKey) -> String {
+    match key {
+        SigningKey::Hmac { device_key } => {
+            let qr_key = derive_qr_key(device_key, &fields.device_id);
+            fields.to_content_with_mac(&qr_mac(&qr_key, &fields.to_authenticated_text()))
+        }
+        SigningKey::Ed25519 { .. } => fields.to_content(),
+    }
+}
+
+#[test]
+fn it_reads_a_monitors_screen_and_verifies_that_it_is_the_monitors_own() {
+    for anchor in [AnchorKind::Hmac, AnchorKind::Ed25519] {
+        let (_directory, home) = home(anchor);
+        let fields = fields("ZM-1");
+        let key = home.signing_key(&fields.device_id).unwrap();
+        let png = QrImageRenderer.render(&content(&fields, &key)).unwrap().png;
+        let scanned = scan(&png).unwrap();
+        assert_eq!(scanned.claimed_device(), &fields.device_id);
+        let read = scanned.verify(&key).unwrap();
+        assert_eq!(read.to_content(), fields.to_content());
+    }
+}
+
+#[test]
+fn it_believes_no_code_that_this_monitor_did_not_make() {
+    let (_directory, home) = home(AnchorKind::Hmac);
+    let fields = fields("ZM-1");
+    let key = home.signing_key(&fields.device_id).unwrap();
+    let others_key = home.signing_key(&device("ZM-2")).unwrap();
+    let genuine = content(&fields, &key);
+    let forged = genuine.replace("127.0.0.1", "127.0.0.2");
+    for forgery in [forged, content(&fields, &others_key), fields.to_content()] {
+        let fault = parse(forgery).unwrap().verify(&key).unwrap_err();
+        assert_eq!(fault.family, Family::Scan);
+        assert!(fault.to_string().contains("Nothing was issued"), "{fault}");
+    }
+    let seed = SigningKey::Ed25519 {
+        seed: zmon_domain::secret::SecretBytes::take(&mut [1; 32]),
+    };
+    assert!(
+        parse(genuine).unwrap().verify(&seed).is_err(),
+        "a mac where none belongs"
+    );
+}
+
+#[test]
+fn it_accepts_one_spelling_alone() {
+    let good = fields("ZM-1").to_content();
+    assert!(parse(good.clone()).is_ok());
+    let other_spellings = [
+        good.replace(",\"serialNumber\"", ", \"serialNumber\""),
+        good.replace("{\"v\":1,", "{").replace('}', ",\"v\":1}"),
+        good.replace("{\"v\":1", "{\"v\":1,\"v\":1"),
+        good.replace("\"v\":1", "\"v\":2"),
+        good.replace('}', ",\"x\":1}"),
+        good.replace("ZM-1", "ZM\\u002d1"),
+        good.replace("9443", "8443"),
+        good.replace("9443", "70000"),
+        good.replace("9443", "\"9443\""),
+        good.replace("X7Y9Z2", "x7y9z2"),
+        good.replace("127.0.0.1", "127.0.0.01"),
+        format!("{good} "),
+        "https://example.org".into(),
+        String::new(),
+    ];
+    for other in other_spellings {
+        assert_eq!(parse(other.clone()).unwrap_err().family, Family::Scan, "{other}");
+    }
+}
+
+#[test]
+fn it_says_what_is_wrong_with_a_picture() {
+    assert!(scan(b"no picture").unwrap_err().to_string().contains("PNG"));
+    let mut empty = Vec::new();
+    let blank = image::GrayImage::from_pixel(300, 300, image::Luma([255]));
+    blank
+        .write_to(&mut std::io::Cursor::new(&mut empty), image::ImageFormat::Png)
+        .unwrap();
+    assert!(scan(&empty).unwrap_err().to_string().contains("0 QR codes"));
+}
+
+#[test]
+fn its_keys_are_made_once_and_are_readable_by_nobody_else() {
+    let (directory, home) = home(AnchorKind::Hmac);
+    let path = directory.path().join("home");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let mut files = 0;
+    for entry in path.read_dir().unwrap() {
+        files += 1;
+        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(files, 3);
+    let line = home.trust_anchor_line(&device("ZM-1")).unwrap().expose().to_owned();
+    let again = Home::create(&path, "Other CA", AnchorKind::Ed25519).unwrap_err();
+    assert_eq!(again.family, Family::Local);
+    assert_eq!(line.len(), 43);
+    assert_ne!(line, home.trust_anchor_line(&device("ZM-2")).unwrap().expose());
+    let key = home.signing_key(&device("ZM-1")).unwrap();
+    let ca = home.certificate_authority().unwrap();
+    let issued = ca.issue_client(&device("ZM-1")).unwrap();
+    assert!(!format!("{home:?} {key:?} {ca:?} {issued:?}").contains(&line));
+    assert!(!format!("{ca:?} {issued:?}").contains("PRIVATE"));
+}
+
+#[test]
+fn its_certificates_say_what_the_protocol_wants() {
+    let ca = CertificateAuthority::create("Test CA").unwrap();
+    let root = pem_der(ca.certificate_pem());
+    let (_, root) = X509Certificate::from_der(&root).unwrap();
+    let constraints = root.basic_constraints().unwrap().unwrap();
+    assert!(constraints.critical && constraints.value.ca);
+    assert!(root.key_usage().unwrap().unwrap().value.key_cert_sign());
+
+    let client = ca.issue_client(&device("ZM-1")).unwrap();
+    let (_, client) = X509Certificate::from_der(&client.der).unwrap();
+    assert!(client.extended_key_usage().unwrap().unwrap().value.client_auth);
+    assert!(
+        client
+            .basic_constraints()
+            .unwrap()
+            .is_none_or(|constraints| !constraints.value.ca)
+    );
+    assert_eq!(client.subject().to_string(), "CN=ZM-1");
+
+    let server = ca
+        .issue_server(&ServerHost::Name("central.example.org".into()))
+        .unwrap();
+    let (_, server) = X509Certificate::from_der(&server.der).unwrap();
+    assert!(server.extended_key_usage().unwrap().unwrap().value.server_auth);
+    let names = server.subject_alternative_name().unwrap().unwrap();
+    assert_eq!(names.value.general_names.len(), 1);
+}
+
+fn pem_der(pem: &str) -> Vec<u8> {
+    use rustls::pki_types::pem::PemObject;
+    rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes())
+        .unwrap()
+        .to_vec()
+}
+
+/// A server that answers every request with the same bytes; gives what it was sent.
+struct Server {
+    qr: QrFields,
+    received: tokio::task::JoinHandle<Vec<u8>>,
+}
+
+async fn serve(answer: Option<&'static str>) -> Server {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+    let pin = ring::digest::digest(
+        &ring::digest::SHA256,
+        &rcgen::PublicKeyData::subject_public_key_info(&key),
+    );
+    let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], der)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let pin = TlsPin::new(pin.as_ref().try_into().unwrap());
+    let received = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let Ok(mut stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await else {
+            return Vec::new();
+        };
+        let mut received = Vec::new();
+        let mut buffer = [0; 4096];
+        while !received.ends_with(b"the body") {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => received.extend_from_slice(&buffer[..read]),
+            }
+        }
+        match answer {
+            Some(answer) => {
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+            None => tokio::time::sleep(Duration::from_secs(30)).await,
+        }
+        received
+    });
+    Server {
+        qr: QrFields {
+            port,
+            pin,
+            ..fields("ZM-1")
+        },
+        received,
+    }
+}
+
+#[tokio::test]
+async fn it_pushes_as_the_protocol_says() {
+    let server = serve(Some(
+        "HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n{\"status\":\"PROVISIONED\",\"receipt\":\"a.b.c\"}",
+    ))
+    .await;
+    let answer = push(&server.qr, b"the body", Patience::default()).await.unwrap();
+    assert_eq!(
+        answer,
+        Answer::Provisioned {
+            receipt: "a.b.c".into()
+        }
+    );
+    let request = String::from_utf8(server.received.await.unwrap())
+        .unwrap()
+        .to_lowercase();
+    assert!(
+        request.starts_with("post /provisioning/configure http/1.1\r\n"),
+        "{request}"
+    );
+    assert!(request.contains("content-type: application/jose\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn it_sends_not_a_byte_of_http_to_another_certificate() {
+    let server = serve(Some("HTTP/1.1 200 OK\r\n\r\n")).await;
+    let impostor = QrFields {
+        pin: TlsPin::new([0; 32]),
+        ..server.qr
+    };
+    let fault = push(&impostor, b"the body", Patience::default()).await.unwrap_err();
+    assert_eq!(fault.family, Family::Network);
+    assert!(fault.to_string().contains("Nothing was sent"), "{fault}");
+    assert_eq!(server.received.await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn it_follows_no_redirect_and_believes_no_unknown_answer() {
+    for answer in [
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n{\"status\":\"PROVISIONE2\",\"receipt\":\"a.b.c\"}",
+        "HTTP/1.1 500 Error\r\nContent-Length: 4\r\n\r\nOops",
+    ] {
+        let server = serve(Some(answer)).await;
+        let fault = push(&server.qr, b"the body", Patience::default()).await.unwrap_err();
+        assert_eq!(fault.family, Family::Network, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn it_hands_on_what_the_device_refuses_and_what_to_do_next() {
+    let server = serve(Some(concat!(
+        "HTTP/1.1 409 Conflict\r\nContent-Type: application/problem+json\r\nContent-Length: 173\r\n\r\n",
+        r#"{"type":"urn:x","title":"The device is already provisioned","status":409,"detail":"D","code":"AlreadyProvisioned","nextAction":"N","retryable":false}                         "#,
+    )))
+    .await;
+    let answer = push(&server.qr, b"the body", Patience::default()).await.unwrap();
+    let Answer::Refused(refusal) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(
+        (refusal.status, refusal.code.as_str(), refusal.next_action.as_str()),
+        (409, "AlreadyProvisioned", "N")
+    );
+}
+
+#[tokio::test]
+async fn it_does_not_wait_for_ever() {
+    let server = serve(None).await;
+    let patience = Patience {
+        answer: Duration::from_millis(200),
+        ..Patience::default()
+    };
+    let fault = push(&server.qr, b"the body", patience).await.unwrap_err();
+    assert!(fault.to_string().contains("push the same body again"), "{fault}");
+    let closed = QrFields { port: 1, ..server.qr };
+    let fault = push(&closed, b"the body", Patience::default()).await.unwrap_err();
+    assert!(
+        fault.to_string().contains("only while its QR code is on the screen"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn a_receipt_has_to_speak_of_this_device_body_and_certificate() {
+    for anchor in [AnchorKind::Hmac, AnchorKind::Ed25519] {
+        let (_directory, home) = home(anchor);
+        let device_id = device("ZM-1");
+        let key = home.signing_key(&device_id).unwrap();
+        let issued = home.certificate_authority().unwrap().issue_client(&device_id).unwrap();
+        let digest = ring::digest::digest(&ring::digest::SHA256, b"the body");
+        let claims = ReceiptClaims {
+            device_id: device_id.clone(),
+            body_sha256: Sha256Digest::new(digest.as_ref().try_into().unwrap()),
+            certificate_sha256: issued.sha256,
+            completed_at: Timestamp::from_millis(1),
+            audit: AuditHead {
+                count: 9,
+                head: Sha256Digest::new([1; 32]),
+            },
+        };
+        let signed = JoseEnvelope::new(key.trust_anchor(), &device_id).sign_receipt(&claims, &issued.private_key_pem);
+        let receipt = signed.unwrap().to_string();
+        let verifying = receipt_key(&key, &device_id, Some(&issued.der)).unwrap();
+        let good = Expected {
+            device_id: &device_id,
+            body: Some(b"the body"),
+            certificate_sha256: Some(issued.sha256),
+        };
+        assert_eq!(check(&receipt, &verifying, good).unwrap(), claims);
+        let other = device("ZM-2");
+        for wrong in [
+            Expected {
+                device_id: &other,
+                ..good
+            },
+            Expected {
+                body: Some(b"another body"),
+                ..good
+            },
+            Expected {
+                certificate_sha256: Some(Sha256Digest::new([0; 32])),
+                ..good
+            },
+        ] {
+            assert_eq!(check(&receipt, &verifying, wrong).unwrap_err().family, Family::Receipt);
+        }
+        let tampered = receipt.replacen('.', ".A", 1);
+        assert!(check(&tampered, &verifying, good).is_err());
+    }
+}
