@@ -121,8 +121,11 @@ impl Entropy for ScriptedEntropy {
         match (bytes.len(), code, self.session_key) {
             (6, Some(code), _) if code.len() == 6 => bytes.copy_from_slice(&code),
             (32, _, Some(key)) => bytes.copy_from_slice(&key),
-            _ => std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").map_err(|error| unavailable(&error))?, bytes)
-                .map_err(|error| unavailable(&error))?,
+            _ => std::io::Read::read_exact(
+                &mut std::fs::File::open("/dev/urandom").map_err(|error| unavailable(&error))?,
+                bytes,
+            )
+            .map_err(|error| unavailable(&error))?,
         }
         Ok(())
     }

@@ -11,12 +11,17 @@ use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Persisted;
+use zmon_domain::payload::SignedText;
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::secret::SecretText;
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus as Status};
+use zmon_payload_envelope::JoseEnvelope;
 use zmon_payload_envelope::receipt::verify_receipt;
-use zmon_ports::{Clock, EventSubscription, ProvisioningService, ProvisioningStore, SubscriptionEvent};
+use zmon_ports::{
+    Clock, EventSubscription, PayloadEnvelope, ProvisioningService, ProvisioningStore, SimulateProvisioning,
+    SubscriptionEvent,
+};
 use zmon_testkit::fakes::ManualClock;
 use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
 use zmon_testkit::pki::NOW;
@@ -630,6 +635,25 @@ async fn replays_are_refused_in_every_later_situation() {
         assert_eq!(outcome.unwrap_err().code(), ErrorCode::EnvelopeInvalid);
     }
     assert_eq!(bench.status().await, Status::ReadyToPair);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulated_payload_goes_through_the_same_checks() {
+    let bench = Bench::new().await;
+    let envelope = JoseEnvelope::new(bench.station.key.trust_anchor(), &bench.blueprint.device_id);
+    let members = |payload: &serde_json::Map<String, Value>| {
+        let text = SecretText::new(serde_json::to_string(payload).unwrap());
+        envelope.members(&SignedText::after_verification(text)).unwrap()
+    };
+    let qr = bench.open().await;
+    let mut payload = bench.station.payload(qr.fields(), NOW);
+    payload["caCertificate"] = json!("none");
+    let refused = bench.device.simulate_provisioning(members(&payload)).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::InvalidCertificate);
+    let qr = bench.open().await;
+    let payload = bench.station.payload(qr.fields(), NOW);
+    bench.device.simulate_provisioning(members(&payload)).await.unwrap();
+    assert_eq!(bench.status().await, Status::Provisioned);
 }
 
 /// Waits for what a background task brings about.

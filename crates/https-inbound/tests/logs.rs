@@ -66,7 +66,7 @@ async fn holds_peer_and_code_and_nothing_that_was_received_or_is_secret() {
     client.send(at, request).await.unwrap();
     client.push(at, "RECEIVED-BODY").await.unwrap();
     client.push(at, "RECEIVED-BODY").await.unwrap();
-    let malformed = rig.client().raw(at, b"RECEIVED\x07 NONSENSE\r\n\r\n").await.unwrap();
+    let malformed = client.raw(at, b"RECEIVED\x07 NONSENSE\r\n\r\n").await.unwrap();
     assert_eq!(HttpAnswer::parse(&malformed).unwrap().status, 400);
     listener.close().await;
 

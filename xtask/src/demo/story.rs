@@ -233,9 +233,10 @@ impl Stage {
         else {
             bail!("a second configuration was accepted");
         };
+        let code = &refusal["error"]["code"];
         ensure!(
-            refusal.to_string().contains("AlreadyProvisioned"),
-            "a second configuration was refused for another reason: {refusal}"
+            code == "AlreadyProvisioned",
+            "a second configuration was refused for another reason: {code}"
         );
         report::shown("another configuration is refused: AlreadyProvisioned");
         let Pushed::Accepted(again) =

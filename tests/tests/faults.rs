@@ -1,0 +1,152 @@
+//! When a part of the device breaks down, nothing half-done remains and the service lives on.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use zmon_domain::certificate::BundleFacts;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::identity::{DeviceId, SerialNumber};
+use zmon_domain::qr::QrCodeData;
+use zmon_domain::status::ProvisioningStatus as Status;
+use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
+use zmon_payload_envelope::JoseEnvelope;
+use zmon_ports::{CertificateBundle, CertificateFacts, ProvisioningService};
+use zmon_qr_render::QrImageRenderer;
+use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
+use zmon_testkit::fake_store::FakeStore;
+use zmon_testkit::fakes::ManualClock;
+use zmon_testkit::https_client::HttpsClient;
+use zmon_testkit::pki::NOW;
+use zmon_tests::device::{LOOPBACK, OnePin, RELEASE_DATE, ScriptedEntropy};
+use zmon_tests::station::Station;
+use zmon_x509_facts::WebpkiCertificateFacts;
+
+/// The real facts, until it is told to break.
+#[derive(Clone, Default)]
+struct FragileFacts(Arc<AtomicBool>);
+
+impl CertificateFacts for FragileFacts {
+    fn examine(&self, bundle: CertificateBundle<'_>) -> BundleFacts {
+        assert!(!self.0.load(Ordering::SeqCst), "a defect in a parser");
+        WebpkiCertificateFacts.examine(bundle)
+    }
+}
+
+type FragileAdapters = Adapters<
+    FakeStore,
+    JoseEnvelope,
+    FragileFacts,
+    QrImageRenderer,
+    HttpsInbound<ManualClock>,
+    Arc<ManualClock>,
+    ScriptedEntropy,
+    OnePin,
+>;
+
+struct Bench {
+    device_id: DeviceId,
+    station: Station,
+    store: FakeStore,
+    facts: FragileFacts,
+    device: CentralStationProvisioningService<FragileAdapters>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let device_id = DeviceId::parse("ZM-1").unwrap();
+        let station = Station::hmac(&device_id);
+        let (store, facts) = (FakeStore::default(), FragileFacts::default());
+        let clock = Arc::new(ManualClock::new(NOW, true));
+        let config = HttpsInboundConfig {
+            port: 0,
+            ..HttpsInboundConfig::default()
+        };
+        let adapters = Adapters {
+            store: store.clone(),
+            envelope: JoseEnvelope::new(station.key.trust_anchor(), &device_id),
+            certificates: facts.clone(),
+            renderer: QrImageRenderer,
+            listener: HttpsInbound::new(config, Arc::clone(&clock)),
+            clock,
+            entropy: ScriptedEntropy::default(),
+            administrators: OnePin,
+        };
+        let profile = DeviceProfile {
+            device_id: device_id.clone(),
+            serial_number: SerialNumber::parse("SN-1").unwrap(),
+            pairing_time: Duration::from_secs(600),
+            release_date: RELEASE_DATE,
+        };
+        let device = CentralStationProvisioningService::start(adapters, profile)
+            .await
+            .unwrap();
+        Self {
+            device_id,
+            station,
+            store,
+            facts,
+            device,
+        }
+    }
+
+    async fn open(&self) -> QrCodeData {
+        self.device
+            .generate_provisioning_qr_code(&self.device_id, LOOPBACK)
+            .await
+            .unwrap()
+    }
+
+    /// Pushes a good payload over HTTPS; status and code of the answer.
+    async fn push(&self, qr: &QrCodeData) -> (u16, Option<String>) {
+        let client = HttpsClient::new(qr.fields().pin);
+        let to = (qr.fields().ip_address, qr.fields().port).into();
+        let answer = client.push(to, self.station.body(qr.fields(), NOW)).await.unwrap();
+        (answer.status, answer.json()["code"].as_str().map(ToOwned::to_owned))
+    }
+
+    async fn status(&self) -> Status {
+        self.device.get_status().await.status
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_check_is_an_internal_error_and_the_service_lives_on() {
+    let bench = Bench::new().await;
+    bench.facts.0.store(true, Ordering::SeqCst);
+    let qr = bench.open().await;
+    assert_eq!(bench.push(&qr).await, (500, Some("UnknownError".into())));
+    assert_eq!(bench.status().await, Status::ProvisioningFailed);
+    assert!(bench.store.credentials().is_none());
+    bench.facts.0.store(false, Ordering::SeqCst);
+    let qr = bench.open().await;
+    assert_eq!(bench.push(&qr).await, (200, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_leaves_the_device_unprovisioned() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    bench.store.break_down("no space left on device");
+    assert_eq!(bench.push(&qr).await, (500, Some("StorageError".into())));
+    assert_eq!(bench.status().await, Status::ProvisioningFailed);
+    bench.store.repair();
+    assert!(bench.store.credentials().is_none());
+    let qr = bench.open().await;
+    assert_eq!(bench.push(&qr).await, (200, None));
+    assert_eq!(bench.status().await, Status::Provisioned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_audit_record_there_is_no_pairing() {
+    let bench = Bench::new().await;
+    bench.store.break_down("no space left on device");
+    let refused = bench
+        .device
+        .generate_provisioning_qr_code(&bench.device_id, LOOPBACK)
+        .await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::StorageError);
+    assert_eq!(bench.status().await, Status::Unprovisioned);
+    assert!(bench.device.current_qr_code().await.is_none());
+}
