@@ -1,4 +1,5 @@
 //! What the log may know. In a process of its own, whose one subscriber hears every task.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail tests")]
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
