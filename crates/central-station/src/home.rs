@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -47,9 +47,14 @@ impl Home {
             .create(directory)
             .map_err(at("create", directory))?;
         let home = Self::open(directory);
-        if let Some(file) = [MASTER_KEY, SIGNING_KEY, CA_KEY, CA_CERTIFICATE].into_iter().find(|file| home.has(file)) {
+        if let Some(file) = [MASTER_KEY, SIGNING_KEY, CA_KEY, CA_CERTIFICATE]
+            .into_iter()
+            .find(|file| home.has(file))
+        {
             let directory = directory.display();
-            return Err(Fault::local(format!("{directory} holds {file} already; keys are made once and never replaced.")));
+            return Err(Fault::local(format!(
+                "{directory} holds {file} already; keys are made once and never replaced."
+            )));
         }
         let ca = CertificateAuthority::create(name)?;
         let file = match anchor {
@@ -127,12 +132,21 @@ impl Home {
 
     fn read(&self, file: &str) -> Result<SecretText, Fault> {
         let path = self.directory.join(file);
-        std::fs::read_to_string(&path).map(SecretText::new).map_err(|error| {
+        let unreadable = |error: std::io::Error| {
             let path = path.display();
             Fault::local(format!(
                 "Cannot read {path}: {error}. Make the station's keys with `zmon-station init`."
             ))
-        })
+        };
+        let mode = path.metadata().map_err(unreadable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            return Err(Fault::local(format!(
+                "{path} can be read by others (mode {:04o}). Give it mode 0600, and think whether its keys are still secret.",
+                mode & 0o7777
+            )));
+        }
+        std::fs::read_to_string(&path).map(SecretText::new).map_err(unreadable)
     }
 
     fn write(&self, file: &str, text: &str) -> Result<(), Fault> {

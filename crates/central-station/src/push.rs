@@ -111,7 +111,9 @@ async fn connect(address: SocketAddr, pin: TlsPin) -> Result<TlsStream, Fault> {
         ))
     })?;
     // Head and body are two writes: without this the second waits for the peer's delayed acknowledgement.
-    stream.set_nodelay(true).map_err(|error| Fault::network(format!("Cannot set up the connection: {error}.")))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| Fault::network(format!("Cannot set up the connection: {error}.")))?;
     let config = client_config(pin).map_err(|error| Fault::network(format!("TLS cannot be set up: {error}.")))?;
     let name = ServerName::IpAddress(address.ip().into());
     TlsConnector::from(Arc::new(config))

@@ -154,6 +154,11 @@ fn its_keys_are_made_once_and_are_readable_by_nobody_else() {
     assert_eq!(again.family, Family::Local);
     assert_eq!(line.len(), 43);
     assert_ne!(line, home.trust_anchor_line(&device("ZM-2")).unwrap().expose());
+    let key_file = path.join("provisioning-master.key");
+    std::fs::set_permissions(&key_file, PermissionsExt::from_mode(0o644)).unwrap();
+    let fault = home.signing_key(&device("ZM-1")).unwrap_err();
+    assert!(fault.to_string().contains("mode 0644"), "{fault}");
+    std::fs::set_permissions(&key_file, PermissionsExt::from_mode(0o600)).unwrap();
     let key = home.signing_key(&device("ZM-1")).unwrap();
     let ca = home.certificate_authority().unwrap();
     let issued = ca.issue_client(&device("ZM-1")).unwrap();
@@ -382,5 +387,44 @@ fn a_receipt_has_to_speak_of_this_device_body_and_certificate() {
         }
         let tampered = receipt.replacen('.', ".A", 1);
         assert!(check(&tampered, &verifying, good).is_err());
+    }
+}
+
+#[test]
+fn the_program_compares_a_receipt_with_the_certificate_that_was_issued() {
+    let (directory, home) = home(AnchorKind::Hmac);
+    let device_id = device("ZM-1");
+    let key = home.signing_key(&device_id).unwrap();
+    let ca = home.certificate_authority().unwrap();
+    let [issued, other] = [(); 2].map(|()| ca.issue_client(&device_id).unwrap());
+    let claims = ReceiptClaims {
+        device_id: device_id.clone(),
+        body_sha256: Sha256Digest::new([2; 32]),
+        certificate_sha256: issued.sha256,
+        completed_at: Timestamp::from_millis(1),
+        audit: AuditHead {
+            count: 9,
+            head: Sha256Digest::new([1; 32]),
+        },
+    };
+    let envelope = JoseEnvelope::new(key.trust_anchor(), &device_id);
+    let receipt = envelope.sign_receipt(&claims, &issued.private_key_pem).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let receipt = file("receipt", &receipt.to_string());
+    for (certificate, code) in [(&issued, 0), (&other, 7)] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_zmon-station"))
+            .arg("--home")
+            .arg(directory.path().join("home"))
+            .arg("verify-receipt")
+            .arg(&receipt)
+            .args(["--device-id", "ZM-1", "--certificate"])
+            .arg(file("certificate.pem", &certificate.certificate_pem))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
     }
 }

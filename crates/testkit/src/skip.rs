@@ -25,7 +25,10 @@ const LOG: &str = "SKIPPED_TESTS_LOG";
 pub fn skip(name: &str, reason: &str) {
     let line = format!("{name}: {reason}\n");
     eprint!("skipped: {line}");
-    #[expect(clippy::disallowed_methods, reason = "the gate hands the file's name to every test through the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the gate hands the file's name to every test through the environment"
+    )]
     let Some(log) = std::env::var_os(LOG) else {
         return;
     };

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::process::Stopwatch;
 
+/// Longest line of facts in characters.
+const WIDTH: usize = 96;
+
 /// Opens a chapter.
 pub(super) fn chapter(number: usize, title: &str) {
     println!("\n{number}  {title}\n");
@@ -24,6 +27,27 @@ pub(super) fn quoted(text: &str) {
     for line in text.lines() {
         println!("       {line}");
     }
+}
+
+/// What another program says about itself, one fact a line: long lines are broken after commas and indented further.
+pub(super) fn facts(text: &str) {
+    for line in text.lines() {
+        quoted(&broken(line));
+    }
+}
+
+fn broken(line: &str) -> String {
+    let mut lines = vec![String::new()];
+    for part in line.split_inclusive(", ") {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].len() + part.len() > WIDTH {
+            lines.push(format!("    {part}"));
+        } else {
+            lines[last].push_str(part);
+        }
+    }
+    let trimmed: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+    trimmed.join("\n")
 }
 
 /// How long something may take.
@@ -73,6 +97,7 @@ pub(super) fn table(timings: &[Timing]) {
     for timing in timings {
         println!("       {}", row(timing));
     }
+    println!("       (the development variant on this machine; the goals are those of a release on the device)");
 }
 
 fn row(timing: &Timing) -> String {
@@ -99,6 +124,14 @@ fn millis(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_breaks_long_facts_after_commas() {
+        assert_eq!(broken("Server: a, every 10 s"), "Server: a, every 10 s");
+        let long = format!("Certificate: CN={0}, serial {0}, until {0}", "x".repeat(40));
+        let expected = format!("Certificate: CN={0},\n    serial {0},\n    until {0}", "x".repeat(40));
+        assert_eq!(broken(&long), expected);
+    }
 
     #[test]
     fn it_lines_measurements_up_with_their_limits() {

@@ -99,8 +99,8 @@ impl Stage {
             "pairing could not be opened: {}",
             said(&output)
         );
-        report::quoted(&String::from_utf8_lossy(&output.stdout));
-        println!();
+        // Not indented: it is wide enough as it is.
+        println!("{}", String::from_utf8_lossy(&output.stdout));
         self.expect_status("READY_TO_PAIR")?;
         report::shown("its status is READY_TO_PAIR");
         let size = png_size(&std::fs::read(&self.picture)?)?;
@@ -187,7 +187,7 @@ impl Stage {
         }
         let output = self.device.run(&["status"])?;
         ensure!(output.status.success(), "`status` failed: {}", said(&output));
-        report::quoted(&String::from_utf8_lossy(&output.stdout));
+        report::facts(&String::from_utf8_lossy(&output.stdout));
         println!();
         let receipt = self.receipt()?;
         ensure!(
@@ -270,7 +270,7 @@ impl Stage {
         let output = self.device.run(&["status"])?;
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             if line.starts_with("Server:") || line.starts_with("Client certificate:") {
-                report::quoted(line);
+                report::facts(line);
             }
         }
         self.expect_closed()?;

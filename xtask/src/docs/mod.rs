@@ -58,11 +58,7 @@ pub(crate) fn check(workspace: &Workspace, commands: &[String]) -> Result<String
             faults.join("\n  ")
         );
     }
-    Ok(format!(
-        "docs: {} documents agree with the repository, {} of them generated from the code",
-        documents.len(),
-        generated.len()
-    ))
+    Ok(format!("docs: {} documents agree with the repository", documents.len()))
 }
 
 /// Writes what is generated; the answer is a line for the person who asked.
@@ -80,6 +76,7 @@ pub(crate) fn write(workspace: &Workspace) -> Result<String> {
             .args(["--quiet", "--bin", "xtask", "docs::machine"])
             .env(WRITE, "1"),
     )?;
+    written.push("docs/state-machine.md");
     Ok(format!("docs: wrote {}", written.join(", ")))
 }
 

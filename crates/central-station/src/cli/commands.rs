@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use zmon_central_station::ca::{Issued, now};
+use zmon_central_station::Fault;
+use zmon_central_station::ca::{Issued, certificate_sha256, now};
 use zmon_central_station::home::{AnchorKind, Home, write_new};
 use zmon_central_station::payload::{DeviceConfiguration, Payload};
 use zmon_central_station::push::{Answer, Patience, push};
 use zmon_central_station::receipt::{Expected, check, receipt_key};
 use zmon_central_station::scan::{Scanned, scan};
-use zmon_central_station::Fault;
 use zmon_domain::identity::{DeviceId, Unacceptable};
 use zmon_domain::qr::QrFields;
 use zmon_domain::result::ReceiptClaims;
@@ -60,7 +60,7 @@ pub(super) async fn run(home: &Path, command: Command) -> Outcome {
             let expected = Expected {
                 device_id: &device_id,
                 body: body.as_deref(),
-                certificate_sha256: None,
+                certificate_sha256: certificate.as_deref().map(certificate_sha256),
             };
             let claims = check(&text, &key, expected)?;
             let text = format!("The receipt is genuine: {}.", said_by(&claims));
@@ -149,6 +149,14 @@ async fn provision(home: &Home, arguments: &Provision) -> Outcome {
         ca_certificate: ca.certificate_pem().into(),
         server_certificate: arguments.server_cert.as_deref().map(read_text).transpose()?,
     };
+    // What cannot be kept afterwards must be known before anything is sent.
+    if let Some(taken) = arguments.receipt.as_deref().filter(|file| file.exists()) {
+        let taken = taken.display();
+        return Err(Fault::local(format!(
+            "{taken} exists already; it is not overwritten. Nothing was sent."
+        ))
+        .into());
+    }
     let mut watch = Stopwatch::start();
     let (qr, key) = verified(home, &arguments.png)?;
     watch.lap("scan and verify the QR code");

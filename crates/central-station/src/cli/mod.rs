@@ -87,7 +87,7 @@ enum Command {
         /// The body that was pushed, to compare with.
         #[arg(long, value_name = "FILE")]
         body: Option<PathBuf>,
-        /// The certificate that was issued (needed with an Ed25519 anchor), PEM.
+        /// The certificate that was issued, PEM, to compare with; needed with an Ed25519 anchor.
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
     },
