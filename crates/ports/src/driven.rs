@@ -3,7 +3,6 @@
 use core::fmt;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use zmon_domain::admin::AdministratorAuthorised;
 use zmon_domain::certificate::BundleFacts;
@@ -177,20 +176,6 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Returns when [`Self::monotonic`] has reached `deadline`.
     fn sleep_until(&self, deadline: Monotonic) -> impl Future<Output = ()> + Send;
-}
-
-impl<C: Clock> Clock for Arc<C> {
-    fn monotonic(&self) -> Monotonic {
-        self.as_ref().monotonic()
-    }
-
-    fn wall(&self) -> WallClock {
-        self.as_ref().wall()
-    }
-
-    fn sleep_until(&self, deadline: Monotonic) -> impl Future<Output = ()> + Send {
-        self.as_ref().sleep_until(deadline)
-    }
 }
 
 /// Chance, fit for keys.

@@ -9,9 +9,9 @@ use zmon_domain::checks::Installation;
 use zmon_domain::pairing::PairingCode;
 use zmon_domain::result::InstalledConfiguration;
 use zmon_domain::status::PersistedStatus;
-use zmon_domain::time::Timestamp;
+use zmon_domain::time::{Monotonic, Timestamp, WallClock};
 
-use crate::driven::{ListenerFault, ListenerOpened, PairingListener};
+use crate::driven::{Clock, ListenerFault, ListenerOpened, PairingListener};
 use crate::driving::PairingInbound;
 use crate::store::{ProvisioningStore, SealReceipt, StoreFault, StoredState};
 
@@ -64,5 +64,19 @@ impl<T: PairingListener> PairingListener for Arc<T> {
 
     async fn close(&self) {
         T::close(self).await;
+    }
+}
+
+impl<T: Clock> Clock for Arc<T> {
+    fn monotonic(&self) -> Monotonic {
+        T::monotonic(self)
+    }
+
+    fn wall(&self) -> WallClock {
+        T::wall(self)
+    }
+
+    async fn sleep_until(&self, deadline: Monotonic) {
+        T::sleep_until(self, deadline).await;
     }
 }

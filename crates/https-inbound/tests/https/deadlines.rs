@@ -132,14 +132,20 @@ async fn does_not_count_the_time_that_processing_takes() {
         ..Limits::default()
     })
     .await;
-    rig.service
-        .apply_with(Apply::Hold(Err(ErrorCode::ConfirmationTimeout.into())));
-    let push = rig.push("sealed");
-    let later = async {
-        rig.service.begun(1).await;
-        tokio::time::sleep(SHORT * 3).await;
-        rig.service.release();
-    };
-    let (answer, ()) = tokio::join!(push, later);
+    let refusal = Err(ErrorCode::ConfirmationTimeout.into());
+    rig.service.apply_with(Apply::Hold(refusal));
+    let mut stream = rig.client().tls(rig.at).await.unwrap();
+    let push = format!("{HEAD}content-length: 6\r\n\r\nsealed");
+    stream.write_all(push.as_bytes()).await.unwrap();
+    rig.service.begun(1).await;
+    tokio::time::sleep(SHORT * 3).await;
+    rig.service.release();
+    // The answer comes, and there is time left for another request.
+    let mut answer = vec![0; 4096];
+    let read = soon(stream.read(&mut answer)).await.unwrap();
+    let answer = HttpAnswer::parse(&answer[..read]).unwrap();
     assert_problem(&answer, 408, ErrorCode::ConfirmationTimeout);
+    stream.write_all(STATUS).await.unwrap();
+    let answer = soon(read_to_end(&mut stream)).await;
+    assert_eq!(HttpAnswer::parse(&answer).unwrap().status, 200);
 }
