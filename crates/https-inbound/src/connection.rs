@@ -199,7 +199,7 @@ impl Drop for Paused<'_> {
     fn drop(&mut self) {
         self.0.0.send_modify(|allowance| {
             if let Some(paused_at) = allowance.paused_at.take() {
-                allowance.until += paused_at.elapsed() / 100;
+                allowance.until += paused_at.elapsed();
             }
         });
     }

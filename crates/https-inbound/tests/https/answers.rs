@@ -263,7 +263,9 @@ async fn lets_no_parallel_attempt_slip_through() {
         })
         .collect();
     rig.service.begun(3).await;
-    assert_problem(&rig.push("junk").await, 429, ErrorCode::RateLimited);
+    // Were it let through, it would be held like the others.
+    let one_more = tokio::time::timeout(Duration::from_secs(5), rig.push("junk")).await;
+    assert_problem(&one_more.unwrap(), 429, ErrorCode::RateLimited);
     attempts.iter().for_each(|_| rig.service.release());
     for attempt in attempts {
         assert_eq!(attempt.await.unwrap().status, 400);
