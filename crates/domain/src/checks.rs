@@ -1,7 +1,7 @@
 //! Verification leaves evidence: steps 6 to 10 as a chain of values, each built only from the one before it.
 //!
 //! The chain starts from a [`Claim`], which the state machine hands out once per session, and from a
-//! [`SignedText`](crate::payload::SignedText); it ends in an [`Approved`], the only thing that can be installed.
+//! [`SignedText`]; it ends in an [`Approved`], the only thing that can be installed.
 
 use alloc::format;
 

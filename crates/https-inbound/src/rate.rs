@@ -40,7 +40,7 @@ impl EnvelopeRate {
     /// How long this sender has to wait; nothing where it may try now.
     pub(crate) fn wait(&self, peer: Peer, now: Monotonic) -> Option<Duration> {
         let attempts = self.senders.get(&peer)?;
-        if attempts.failed < self.free {
+        if attempts.failed.saturating_add(attempts.open) < self.free {
             return None;
         }
         if attempts.open > 0 {
