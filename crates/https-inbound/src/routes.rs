@@ -109,14 +109,12 @@ where
 }
 
 fn check_head(head: &Parts, body: &Incoming, max_body: usize) -> Result<(), (ErrorCode, Hint)> {
-    let method = match head.uri.path() {
-        CONFIGURE => Method::POST,
-        STATUS => Method::GET,
+    match head.uri.path() {
+        CONFIGURE if head.method == Method::POST => {}
+        CONFIGURE => return Err((ErrorCode::MethodNotAllowed, Hint::Allow("POST"))),
+        // What it takes was answered before step 1.
+        STATUS => return Err((ErrorCode::MethodNotAllowed, Hint::Allow("GET"))),
         _ => return Err((ErrorCode::NotFound, Hint::Nothing)),
-    };
-    if head.method != method || head.uri.path() == STATUS {
-        let allow = if method == Method::POST { "POST" } else { "GET" };
-        return Err((ErrorCode::MethodNotAllowed, Hint::Allow(allow)));
     }
     if !is_jose(&head.headers) {
         return Err((ErrorCode::UnsupportedMediaType, Hint::Nothing));
