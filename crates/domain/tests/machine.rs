@@ -19,7 +19,8 @@ use zmon_domain::secret::{SecretBytes, SecretText};
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{PersistedStatus, ProvisioningStatus as Status};
 use zmon_domain::time::{Deadline, Monotonic, TimeView, Timestamp, WallClock};
-use zmon_testkit::payload::{good_facts, good_members, installed_example};
+use zmon_testkit::fake_service;
+use zmon_testkit::payload::{good_facts, good_members};
 
 const CODE: &str = "X7Y9Z2";
 const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
@@ -71,7 +72,7 @@ fn approved_event(claim: Claim, n: u64) -> Event {
 }
 
 fn installed() -> Box<InstalledConfiguration> {
-    Box::new(installed_example(&DeviceId::parse("ZM-1").unwrap(), NOW))
+    Box::new(fake_service::installed())
 }
 
 fn administrator() -> AdministratorAuthorised {

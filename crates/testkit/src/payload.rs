@@ -1,17 +1,15 @@
-//! Hand-made values of the domain: members, facts and an installed configuration that follow every rule.
+//! Hand-made values of the domain: members and facts that follow every rule.
 
 use std::time::Duration;
 
 use zmon_domain::certificate::{
-    BasicConstraints, Block, BundleFacts, CertificateDetails, CertificateSummary, CertifiedBundle, ChainFacts,
-    ExtendedKeyUsage, KeyKind, PathFacts, PemFacts, Possession, PrivateKeyFacts, SignatureKind,
+    BasicConstraints, Block, BundleFacts, CertificateDetails, CertificateSummary, ChainFacts, ExtendedKeyUsage,
+    KeyKind, PathFacts, PemFacts, Possession, PrivateKeyFacts, SignatureKind,
 };
 use zmon_domain::identity::DeviceId;
 use zmon_domain::pairing::{SessionPublicKey, Sha256Digest};
 use zmon_domain::payload::{MemberValue, Members};
-use zmon_domain::result::{InstalledConfiguration, Receipt};
 use zmon_domain::secret::SecretText;
-use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, Settings, SyncInterval};
 use zmon_domain::time::Timestamp;
 
 /// The private key in [`good_members`]: nothing that signs, but easy to find where it must not be.
@@ -101,29 +99,5 @@ fn summary(name: &str, serial: u8, now: Timestamp) -> CertificateSummary {
         not_before: Timestamp::from_millis(now.as_millis().saturating_sub(1_000)),
         not_after: now.plus(year),
         sha256: Sha256Digest::new([serial; 32]),
-    }
-}
-
-/// What a device with this id may have installed at `now`.
-///
-/// # Panics
-/// Never: its values are constants that follow their rules.
-#[must_use]
-pub fn installed_example(device_id: &DeviceId, now: Timestamp) -> InstalledConfiguration {
-    let client = vec![summary(device_id.as_str(), 2, now)];
-    InstalledConfiguration {
-        settings: Settings {
-            device_id: device_id.clone(),
-            device_label: DeviceLabel::parse("ICU-MON-04").expect("a label"),
-            server_url: ServerUrl::parse("https://central.example.org").expect("a URL"),
-            sync_interval: SyncInterval::default(),
-            measurement_unit: MeasurementUnit::Metric,
-            language: Language::parse("EN").expect("a language"),
-        },
-        certificates: CertifiedBundle::from_stored(client, vec![summary("Test CA", 1, now)], Vec::new())
-            .expect("a client certificate and a CA"),
-        completed_at: now,
-        body_sha256: Sha256Digest::new([5; 32]),
-        receipt: Receipt("header.claims.signature".into()),
     }
 }

@@ -15,7 +15,8 @@ use zmon_domain::payload::SignedText;
 use zmon_domain::secret::{SecretBytes, SecretText};
 use zmon_domain::time::{Deadline, Monotonic, TimeView, Timestamp, WallClock};
 use zmon_domain::{ErrorCode, Event, ProvisioningSignal, ProvisioningStatus, State, step};
-use zmon_testkit::payload::{good_facts, good_members, installed_example};
+use zmon_testkit::fake_service;
+use zmon_testkit::payload::{good_facts, good_members};
 
 const PATH: &str = "docs/state-machine.md";
 const CODE: &str = "X7Y9Z2";
@@ -251,7 +252,7 @@ fn administrator() -> AdministratorAuthorised {
 }
 
 fn installed_now() -> Box<zmon_domain::result::InstalledConfiguration> {
-    Box::new(installed_example(&device(), NOW))
+    Box::new(fake_service::installed())
 }
 
 /// Approves with the claim of the state, or, where the state has none, with another claim of the same session.
