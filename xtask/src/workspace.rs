@@ -31,6 +31,11 @@ impl Workspace {
         self.metadata.workspace_root.as_std_path()
     }
 
+    /// Where cargo builds.
+    pub(crate) fn target(&self) -> &Path {
+        self.metadata.target_directory.as_std_path()
+    }
+
     /// Every package of the workspace.
     pub(crate) fn packages(&self) -> &[cargo_metadata::Package] {
         &self.metadata.packages

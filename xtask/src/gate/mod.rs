@@ -1,5 +1,6 @@
 //! `cargo xtask test`: one gate, the same for a person and for CI.
 
+mod strangers;
 mod tally;
 
 use std::path::Path;
@@ -38,6 +39,7 @@ pub(crate) fn run(workspace: &Workspace, commands: &[String]) -> Result<ExitCode
         process::run(workspace.cargo("build").arg("--all-targets")).map(|()| String::new())
     });
     if built {
+        gate.stage("strangers", || strangers::prepare(workspace));
         gate.tests(workspace);
         gate.demonstration(workspace);
     } else {
