@@ -1,9 +1,9 @@
 // Random payloads, one line of JSON for each line on standard input; the lines are those of generate.py.
-// Started with the folder of examples/javascript's modules, beside node_modules.
+// Runs in a folder that holds zmon.mjs of examples/javascript and its node_modules.
 import { randomInt } from 'node:crypto';
 import { createInterface } from 'node:readline';
+import { Station, payload, wrap } from './zmon.mjs';
 
-const { Station, payload, wrap } = await import(`file://${process.argv[2]}/zmon.mjs`);
 const LETTERS = [...'abc XYZ 0189-_.#/äößéñçłřžđ ΑΩπ ЖЯщ 中文监护仪 日本 한국 שלום مراقبة हिन्दी ไทย 🏥🫀💉'];
 const pick = (list) => list[randomInt(list.length)];
 const up = (count, make) => Array.from({ length: count }, make).join('');

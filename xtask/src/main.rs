@@ -49,6 +49,8 @@ enum Command {
         /// The file; otherwise the one that ZMON_VECTORS names, otherwise the repository's own.
         file: Option<PathBuf>,
     },
+    /// Make the Python and JavaScript libraries of the clients in `examples/`, below `target/strangers`.
+    Strangers,
     /// Provision a device in front of your eyes: two real processes, from the QR code to a restart.
     Demo {
         /// Leave the device running and its files in place.
@@ -75,6 +77,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Docs { write: true } => docs::write(&workspace).map(|report| done(&report)),
         Command::Docs { write: false } => docs::check(&workspace, &command_names()).map(|report| done(&report)),
         Command::Vectors { file } => vectors::run(&workspace, file),
+        Command::Strangers => gate::strangers::prepare(&workspace).map(|report| done(&report)),
         Command::Demo { keep } => demo::run(&workspace, keep).map(|()| ExitCode::SUCCESS),
     }
 }
