@@ -2,4 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 mod kit;
+mod live;
 mod payloads;
+mod site;
