@@ -3,5 +3,6 @@
 
 mod kit;
 mod live;
+mod negatives;
 mod payloads;
 mod site;
