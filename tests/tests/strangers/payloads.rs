@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::pairing::PairingCode;
 use zmon_domain::qr::QrCodeData;
@@ -155,7 +155,7 @@ impl<'a> Bench<'a> {
 
     async fn refuses(&self, body: Vec<u8>, expected: ErrorCode, then: Status, what: &str) {
         let outcome = self.device.apply_configuration(body, &self.code).await;
-        let found = outcome.as_ref().map_err(|error| error.code()).err();
+        let found = outcome.as_ref().map_err(ProvisioningError::code).err();
         assert_eq!(found, Some(expected), "{what}");
         assert_eq!(self.device.get_status().await.status, then, "{what}");
     }
