@@ -9,7 +9,7 @@ use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use crate::process;
 
 /// The one feature selection of builds and tests; a second one would compile a second variant of the crates.
-const FEATURES: [&str; 2] = ["--features", "zmon-service/simulation"];
+const FEATURES: [&str; 2] = ["--features", "zmon-app/simulation,zmon-service/simulation"];
 
 /// The workspace as declared by its manifests.
 pub(crate) struct Workspace {

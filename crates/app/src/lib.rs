@@ -13,6 +13,8 @@ pub mod entropy;
 pub mod hardening;
 pub mod release;
 pub mod shutdown;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod telemetry;
 pub mod text;
 pub mod wiring;

@@ -2,6 +2,8 @@
 
 mod output;
 mod pair;
+#[cfg(feature = "simulation")]
+mod simulate;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -90,6 +92,9 @@ enum Command {
         #[command(subcommand)]
         command: AdminCommand,
     },
+    /// Simulate monitors, for the development of a Central Station
+    #[cfg(feature = "simulation")]
+    SimulateDevice(simulate::SimulateArgs),
     /// Documents about the configuration
     #[command(hide = true)]
     Config {
@@ -233,6 +238,8 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
             print(&output::status(&brief_runtime()?.block_on(client.deprovision(&pin))?));
             Ok(Exit::Done)
         }
+        #[cfg(feature = "simulation")]
+        Command::SimulateDevice(arguments) => simulate::simulate(arguments),
         Command::CheckConfig => {
             Configuration::load(inputs)?;
             print(&configuration::describe(inputs)?);

@@ -26,6 +26,12 @@ pub(super) fn complain(what: &impl Display) {
     let _ = writeln!(io::stderr(), "zmon-provision: {what}");
 }
 
+/// Writes to standard error what nobody may overlook.
+#[cfg(feature = "simulation")]
+pub(super) fn shout(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Where the device stands, for a person.
 pub(super) fn status(view: &StatusView) -> String {
     let mut text = format!("Status: {}\n", shown(&view.status));

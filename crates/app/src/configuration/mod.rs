@@ -19,6 +19,8 @@ use zmon_payload_envelope::TrustAnchor;
 pub use fault::{Fault, Faults};
 pub use layers::Inputs;
 use layers::Reader;
+#[cfg(feature = "simulation")]
+pub(crate) use trust::read_key;
 
 /// Everything that `serve` needs to know.
 #[derive(Clone, Debug)]

@@ -44,7 +44,11 @@ fn key_of(reader: &mut Reader, key: &Key, secret: bool) -> Option<Zeroizing<[u8;
     read_key(&path, secret).map_err(|what| reader.fault(key, what)).ok()
 }
 
-fn read_key(path: &Path, secret: bool) -> Result<Zeroizing<[u8; 32]>, String> {
+/// Reads one key in base64url; a secret one only where nobody but the file's owner has access.
+///
+/// # Errors
+/// A sentence that names the file and says what to do.
+pub(crate) fn read_key(path: &Path, secret: bool) -> Result<Zeroizing<[u8; 32]>, String> {
     let unreadable = |fault: std::io::Error| format!("{} cannot be read: {fault}", path.display());
     let file = File::open(path).map_err(unreadable)?;
     if secret && file.metadata().map_err(unreadable)?.mode() & 0o077 != 0 {
