@@ -2,6 +2,7 @@
 
 pub(crate) mod strangers;
 mod tally;
+mod variant;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ pub(crate) fn run(workspace: &Workspace, commands: &[String]) -> Result<ExitCode
         )
         .map(|()| String::new())
     });
+    gate.stage("release", || variant::check(workspace));
     gate.stage("layers", || layers::check(workspace));
     gate.stage("documents", || docs::check(workspace, commands));
     let built = gate.stage("build", || {

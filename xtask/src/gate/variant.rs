@@ -1,0 +1,77 @@
+//! What a release is built from has no simulation in it.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// The device's program.
+const PROGRAM: &str = "zmon-app";
+/// The feature that no release has, in any crate.
+const SIMULATION: &str = "simulation";
+
+/// Compiles the device as a release does, and makes sure that its features, and those of all crates in it, name no
+/// simulation.
+pub(super) fn check(workspace: &Workspace) -> Result<String> {
+    let released = simulating(&features(workspace, &[])?);
+    if !released.is_empty() {
+        bail!(
+            "the release of {PROGRAM} would be able to simulate ({}): no default feature may name `{SIMULATION}`",
+            released.join(", ")
+        );
+    }
+    // The look itself: it finds the feature where it is.
+    let asked = simulating(&features(workspace, &["--features", SIMULATION])?);
+    ensure!(
+        asked.iter().any(|package| package.starts_with(PROGRAM)),
+        "{PROGRAM} has no feature `{SIMULATION}`, or cargo tells of features in another way; mend this check"
+    );
+    process::run(
+        workspace
+            .plain_cargo("clippy")
+            .args(["-p", PROGRAM, "--", "-D", "warnings"]),
+    )?;
+    Ok("without simulation".to_owned())
+}
+
+/// One line `PACKAGE|FEATURE,FEATURE` for each crate in the device.
+fn features(workspace: &Workspace, chosen: &[&str]) -> Result<String> {
+    let mut command: Command = workspace.plain_cargo("tree");
+    command.args(["-p", PROGRAM, "--edges", "normal,build", "--prefix", "none"]);
+    command.args(["--format", "{p}|{f}"]).args(chosen);
+    let output = command.output().context("cargo tree cannot be started")?;
+    ensure!(
+        output.status.success(),
+        "cargo tree failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).context("cargo tree wrote no text")
+}
+
+/// The packages whose features name a simulation.
+fn simulating(tree: &str) -> Vec<&str> {
+    tree.lines()
+        .filter_map(|line| line.split_once('|'))
+        // A crate that stands there again is marked behind its features.
+        .filter(|(_, features)| features.split([',', ' ']).any(|feature| feature == SIMULATION))
+        .map(|(package, _)| package)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_finds_a_simulation_in_any_crate() {
+        let tree = "zmon-app v0.1.0 (/there)|\nserde v1.0.0|default,std\nzmon-ports v0.1.0 (/there)|simulation (*)\n\
+                    zmon-service v0.1.0 (/there)|default,simulation\nother v1.0.0|simulations";
+        assert_eq!(
+            simulating(tree),
+            ["zmon-ports v0.1.0 (/there)", "zmon-service v0.1.0 (/there)"]
+        );
+        assert!(simulating("zmon-app v0.1.0 (/simulation)|default").is_empty());
+    }
+}
