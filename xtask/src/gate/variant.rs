@@ -15,7 +15,8 @@ const SIMULATION: &str = "simulation";
 /// Compiles the device as a release does, and makes sure that its features, and those of all crates in it, name no
 /// simulation.
 pub(super) fn check(workspace: &Workspace) -> Result<String> {
-    let released = simulating(&features(workspace, &[])?);
+    let tree = features(workspace, &[])?;
+    let released = simulating(&tree);
     if !released.is_empty() {
         bail!(
             "the release of {PROGRAM} would be able to simulate ({}): no default feature may name `{SIMULATION}`",
@@ -23,7 +24,8 @@ pub(super) fn check(workspace: &Workspace) -> Result<String> {
         );
     }
     // The look itself: it finds the feature where it is.
-    let asked = simulating(&features(workspace, &["--features", SIMULATION])?);
+    let tree = features(workspace, &["--features", SIMULATION])?;
+    let asked = simulating(&tree);
     ensure!(
         asked.iter().any(|package| package.starts_with(PROGRAM)),
         "{PROGRAM} has no feature `{SIMULATION}`, or cargo tells of features in another way; mend this check"
