@@ -15,7 +15,7 @@ use zmon_domain::secret::SecretText;
 use zmon_domain::settings::ServerHost;
 use zmon_domain::time::Timestamp;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultCode};
 
 /// How long a certificate authority is valid: ten years.
 const CA_LIFETIME: Duration = Duration::from_secs(3_650 * 86_400);
@@ -170,5 +170,8 @@ fn clock() -> OffsetDateTime {
 }
 
 fn fault(error: impl fmt::Display) -> Fault {
-    Fault::local(format!("The certificate authority failed: {error}."))
+    Fault::new(
+        FaultCode::CannotMake,
+        format!("The certificate authority failed: {error}."),
+    )
 }

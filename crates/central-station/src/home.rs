@@ -1,6 +1,6 @@
 //! The station's folder: master key or signing key, and the certificate authority. Folder 0700, files 0600.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, rename};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -36,26 +36,30 @@ pub struct Home {
 }
 
 impl Home {
-    /// Creates the folder with fresh keys and a certificate authority called `name`.
+    /// Creates the folder with fresh keys and a certificate authority called `name`: whole, or not at all.
     ///
     /// # Errors
-    /// Where the folder has keys already, or cannot be written. Nothing is overwritten.
+    /// Where the folder holds something already, or cannot be written. Nothing is overwritten.
     pub fn create(directory: &Path, name: &str, anchor: AnchorKind) -> Result<Self, Fault> {
+        if directory.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+            let directory = directory.display();
+            return Err(Fault::local(format!(
+                "{directory} is not empty; keys are made once, in a new folder, and never replaced."
+            )));
+        }
+        let parent = parent(directory);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(directory)
-            .map_err(at("create", directory))?;
-        let home = Self::open(directory);
-        if let Some(file) = [MASTER_KEY, SIGNING_KEY, CA_KEY, CA_CERTIFICATE]
-            .into_iter()
-            .find(|file| home.has(file))
-        {
-            let directory = directory.display();
-            return Err(Fault::local(format!(
-                "{directory} holds {file} already; keys are made once and never replaced."
-            )));
-        }
+            .create(parent)
+            .map_err(at("create", parent))?;
+        // Made beside its place and renamed: a station with half of its keys never exists.
+        let unfinished = tempfile::Builder::new()
+            .prefix(".zmon-station-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(parent)
+            .map_err(at("create a folder in", parent))?;
+        let home = Self::open(unfinished.path());
         let ca = CertificateAuthority::create(name)?;
         let file = match anchor {
             AnchorKind::Hmac => MASTER_KEY,
@@ -64,7 +68,11 @@ impl Home {
         home.write(file, keys::print_key(&random_key()?).expose())?;
         home.write(CA_KEY, ca.key_pem().expose())?;
         home.write(CA_CERTIFICATE, ca.certificate_pem())?;
-        Ok(home)
+        rename(unfinished.path(), directory).map_err(at("create", directory))?;
+        // Its folder has another name now.
+        let _ = unfinished.keep();
+        sync_folder(parent)?;
+        Ok(Self::open(directory))
     }
 
     /// An existing folder.
@@ -114,6 +122,11 @@ impl Home {
             SigningKey::Hmac { device_key } => keys::print_key(&device_key),
             SigningKey::Ed25519 { seed } => SecretText::new(keys::print_public_key(&keys::ed25519_public_key(&seed))),
         })
+    }
+
+    /// Where it is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn has(&self, file: &str) -> bool {
@@ -175,16 +188,24 @@ pub fn write_new(path: &Path, text: &str) -> Result<(), Fault> {
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all());
     written.map_err(at("write", path))?;
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(parent)
-        .and_then(|folder| folder.sync_all())
-        .map_err(at("make durable", path))
+    sync_folder(parent(path))
 }
 
-fn at(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Fault {
+/// The folder in which something stands.
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> Result<(), Fault> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(at("make durable", folder))
+}
+
+pub(crate) fn at(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Fault {
     let path = path.display().to_string();
     move |error| Fault::local(format!("Cannot {what} {path}: {error}."))
 }

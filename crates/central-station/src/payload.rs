@@ -12,7 +12,7 @@ use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 use zmon_payload_envelope::seal::{SigningKey, sign_and_seal};
 
 use crate::ca::Issued;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultCode};
 
 /// What a station decides about one monitor. Every value has passed the rule that the device applies.
 #[derive(Clone, Debug)]
@@ -99,9 +99,15 @@ impl<'a> Payload<'a> {
     pub fn seal(&self, key: &SigningKey, qr: &QrFields) -> Result<String, Fault> {
         // Written into memory that is large enough from the start, so that no copy is left behind by growing.
         let mut text = Zeroizing::new(Vec::with_capacity(128 * 1024));
-        serde_json::to_writer(&mut *text, self).map_err(|error| Fault::local(format!("The payload: {error}.")))?;
-        let text = std::str::from_utf8(&text).map_err(|error| Fault::local(format!("The payload: {error}.")))?;
-        sign_and_seal(&SecretText::new(text.into()), key, &qr.key)
-            .map_err(|refusal| Fault::local(format!("The payload cannot be sealed: {refusal}.")))
+        serde_json::to_writer(&mut *text, self)
+            .map_err(|error| Fault::new(FaultCode::CannotMake, format!("The payload: {error}.")))?;
+        let text = std::str::from_utf8(&text)
+            .map_err(|error| Fault::new(FaultCode::CannotMake, format!("The payload: {error}.")))?;
+        sign_and_seal(&SecretText::new(text.into()), key, &qr.key).map_err(|refusal| {
+            Fault::new(
+                FaultCode::CannotMake,
+                format!("The payload cannot be sealed: {refusal}."),
+            )
+        })
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use ring::digest::{SHA256, digest};
@@ -21,7 +21,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zmon_domain::pairing::TlsPin;
 use zmon_domain::qr::QrFields;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultCode};
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -31,7 +31,8 @@ const MAX_ANSWER: usize = 64 * 1024;
 pub struct Patience {
     /// Until the connection stands, TLS handshake included.
     pub connect: Duration,
-    /// From the request's first byte to the answer's last: the device may take five seconds to apply.
+    /// From the request's first byte to the answer's last: the device takes seconds to test and install, and up to a
+    /// minute where a person has to confirm on its screen.
     pub answer: Duration,
 }
 
@@ -39,7 +40,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
-            answer: Duration::from_secs(20),
+            answer: Duration::from_secs(90),
         }
     }
 }
@@ -73,6 +74,9 @@ pub struct Refusal {
     pub next_action: String,
     /// Whether the same request can succeed later.
     pub retryable: bool,
+    /// For how long the device wants to hear nothing (`Retry-After`), in seconds.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -90,37 +94,48 @@ struct Accepted {
 pub async fn push(qr: &QrFields, body: &[u8], patience: Patience) -> Result<Answer, Fault> {
     let address = SocketAddr::new(qr.ip_address, qr.port);
     let connection = tokio::time::timeout(patience.connect, connect(address, qr.pin)).await;
-    let stream = connection.map_err(|_| unanswered(address, "the connection", patience.connect))??;
+    let stream =
+        connection.map_err(|_| unanswered(FaultCode::NoConnection, address, "the connection", patience.connect))??;
     let exchange = tokio::time::timeout(patience.answer, exchange(stream, address, body)).await;
-    exchange.map_err(|_| unanswered(address, "the request", patience.answer))?
+    exchange.map_err(|_| unanswered(FaultCode::AnswerLost, address, "the request", patience.answer))?
 }
 
-fn unanswered(address: SocketAddr, what: &str, patience: Duration) -> Fault {
+fn unanswered(code: FaultCode, address: SocketAddr, what: &str, patience: Duration) -> Fault {
     let seconds = patience.as_secs_f32();
-    Fault::network(format!(
-        "{address} did not answer {what} within {seconds} s. Check network and firewall, then push the same body again."
-    ))
+    Fault::new(
+        code,
+        format!(
+            "{address} did not answer {what} within {seconds} s. Check network and firewall, then push the same body again."
+        ),
+    )
 }
 
 type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
 
 async fn connect(address: SocketAddr, pin: TlsPin) -> Result<TlsStream, Fault> {
     let stream = TcpStream::connect(address).await.map_err(|error| {
-        Fault::network(format!(
-            "Cannot connect to {address}: {error}. The monitor listens only while its QR code is on the screen."
-        ))
+        Fault::new(
+            FaultCode::NoConnection,
+            format!(
+                "Cannot connect to {address}: {error}. The monitor listens only while its QR code is on the screen."
+            ),
+        )
     })?;
     // Head and body are two writes: without this the second waits for the peer's delayed acknowledgement.
-    stream
-        .set_nodelay(true)
-        .map_err(|error| Fault::network(format!("Cannot set up the connection: {error}.")))?;
-    let config = client_config(pin).map_err(|error| Fault::network(format!("TLS cannot be set up: {error}.")))?;
+    stream.set_nodelay(true).map_err(|error| {
+        Fault::new(
+            FaultCode::NoConnection,
+            format!("Cannot set up the connection: {error}."),
+        )
+    })?;
+    let config = client_config(pin)
+        .map_err(|error| Fault::new(FaultCode::TlsFailed, format!("TLS cannot be set up: {error}.")))?;
     let name = ServerName::IpAddress(address.ip().into());
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
         .map_err(|error| {
-            Fault::network(format!(
+            Fault::new(FaultCode::TlsFailed, format!(
                 "The TLS handshake with {address} failed: {error}. Nothing was sent. If the pin differs, somebody else \
              answers at this address, or the monitor shows a newer QR code."
             ))
@@ -129,9 +144,10 @@ async fn connect(address: SocketAddr, pin: TlsPin) -> Result<TlsStream, Fault> {
 
 async fn exchange(stream: TlsStream, address: SocketAddr, body: &[u8]) -> Result<Answer, Fault> {
     let broken = |error: &dyn std::fmt::Display| {
-        Fault::network(format!(
-            "The connection to {address} broke: {error}. Push the same body again."
-        ))
+        Fault::new(
+            FaultCode::AnswerLost,
+            format!("The connection to {address} broke: {error}. Push the same body again."),
+        )
     };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -161,31 +177,41 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let status = answer.status();
+    let retry_after = answer
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|seconds| seconds.to_str().ok()?.parse().ok());
     let unknown = || {
-        Fault::network(format!(
-            "The answer (HTTP {status}) is not one that protocol version 1 knows. Redirects are not followed."
-        ))
+        Fault::new(
+            FaultCode::AnswerUnknown,
+            format!("The answer (HTTP {status}) is not one that protocol version 1 knows. Redirects are not followed."),
+        )
     };
-    let body = Limited::new(answer.into_body(), MAX_ANSWER)
-        .collect()
-        .await
-        .map_err(|_| unknown())?
-        .to_bytes();
+    // A body that ends too early is a lost answer: the device may have installed the payload all the same.
+    let collected = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+    let body = collected.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            return unknown();
+        }
+        Fault::new(
+            FaultCode::AnswerLost,
+            format!("The answer broke off: {error}. Push the same body again."),
+        )
+    })?;
+    interpret(status, retry_after, &body.to_bytes()).ok_or_else(unknown)
+}
+
+/// What an answer's status and body say; none where the protocol knows no such answer.
+fn interpret(status: StatusCode, retry_after: Option<u64>, body: &[u8]) -> Option<Answer> {
     if status == StatusCode::OK {
-        let accepted: Accepted = serde_json::from_slice(&body).map_err(|_| unknown())?;
-        return match accepted.status.as_str() {
-            "PROVISIONED" => Ok(Answer::Provisioned {
-                receipt: accepted.receipt,
-            }),
-            _ => Err(unknown()),
-        };
+        let accepted: Accepted = serde_json::from_slice(body).ok()?;
+        return (accepted.status == "PROVISIONED").then_some(Answer::Provisioned {
+            receipt: accepted.receipt,
+        });
     }
-    let refusal: Refusal = serde_json::from_slice(&body).map_err(|_| unknown())?;
-    if (status.is_client_error() || status.is_server_error()) && refusal.status == status.as_u16() {
-        Ok(Answer::Refused(refusal))
-    } else {
-        Err(unknown())
-    }
+    let refusal: Refusal = serde_json::from_slice(body).ok()?;
+    let refused = (status.is_client_error() || status.is_server_error()) && refusal.status == status.as_u16();
+    refused.then_some(Answer::Refused(Refusal { retry_after, ..refusal }))
 }
 
 fn client_config(pin: TlsPin) -> Result<ClientConfig, TlsError> {

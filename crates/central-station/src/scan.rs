@@ -11,7 +11,7 @@ use zmon_domain::time::Timestamp;
 use zmon_payload_envelope::keys::{derive_qr_key, verify_qr_content};
 use zmon_payload_envelope::seal::SigningKey;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultCode};
 
 /// What stands in a QR code; [`Scanned::verify`] says whether to believe it.
 #[derive(Debug)]
@@ -50,17 +50,17 @@ pub fn scan(png: &[u8]) -> Result<Scanned, Fault> {
     reader.limits(limits);
     let picture = reader
         .decode()
-        .map_err(|error| Fault::scan(format!("The file is not a readable PNG: {error}.")))?;
+        .map_err(|error| unreadable(format!("The file is not a readable PNG: {error}.")))?;
     let mut prepared = rqrr::PreparedImage::prepare(picture.to_luma8());
     let grids = prepared.detect_grids();
     let [grid] = grids.as_slice() else {
-        return Err(Fault::scan(format!(
+        return Err(unreadable(format!(
             "There are {} QR codes in the picture. Take a picture that shows the monitor's code alone.",
             grids.len()
         )));
     };
     let (_, content) = grid.decode().map_err(|error| {
-        Fault::scan(format!(
+        unreadable(format!(
             "The QR code cannot be read: {error}. Take a sharper picture, straight from the front."
         ))
     })?;
@@ -72,7 +72,12 @@ pub fn scan(png: &[u8]) -> Result<Scanned, Fault> {
 /// # Errors
 /// Where the text is not a monitor's, or spelled otherwise.
 pub fn parse(content: String) -> Result<Scanned, Fault> {
-    let not_ours = || Fault::scan("The QR code is not one of a Z Monitor that wants to be provisioned (version 1).");
+    let not_ours = || {
+        Fault::new(
+            FaultCode::QrNotOurs,
+            "The QR code is not one of a Z Monitor that wants to be provisioned (version 1).",
+        )
+    };
     let read: Content = serde_json::from_str(&content).map_err(|_| not_ours())?;
     let fields = QrFields {
         device_id: DeviceId::parse(&read.device_id).map_err(|_| not_ours())?,
@@ -113,23 +118,31 @@ impl Scanned {
     /// Where `mac` is missing, superfluous or wrong: nothing may be issued for this code.
     pub fn verify(self, key: &SigningKey) -> Result<QrFields, Fault> {
         match key {
-            SigningKey::Hmac { .. } if !self.has_mac => Err(Fault::scan(
+            SigningKey::Hmac { .. } if !self.has_mac => Err(forged(
                 "The QR code carries no mac: it is not from a monitor commissioned by this station. Nothing was issued.",
             )),
             SigningKey::Hmac { device_key } => {
                 let qr_key = derive_qr_key(device_key, &self.fields.device_id);
                 verify_qr_content(&qr_key, &self.content).map_err(|_| {
-                    Fault::scan(
+                    forged(
                         "The QR code's mac is wrong: the code is forged, or the monitor was commissioned by another \
                          station. Nothing was issued. Look whether something is stuck over the screen.",
                     )
                 })?;
                 Ok(self.fields)
             }
-            SigningKey::Ed25519 { .. } if self.has_mac => Err(Fault::scan(
+            SigningKey::Ed25519 { .. } if self.has_mac => Err(forged(
                 "The QR code carries a mac, but this station's monitors trust an Ed25519 key. Nothing was issued.",
             )),
             SigningKey::Ed25519 { .. } => Ok(self.fields),
         }
     }
+}
+
+fn unreadable(detail: impl Into<String>) -> Fault {
+    Fault::new(FaultCode::PictureUnreadable, detail)
+}
+
+fn forged(detail: impl Into<String>) -> Fault {
+    Fault::new(FaultCode::QrForged, detail)
 }

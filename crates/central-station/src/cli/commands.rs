@@ -5,69 +5,67 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::CommandFactory;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use zmon_central_station::Fault;
 use zmon_central_station::ca::{Issued, certificate_sha256, now};
-use zmon_central_station::home::{AnchorKind, Home, write_new};
-use zmon_central_station::payload::{DeviceConfiguration, Payload};
-use zmon_central_station::push::{Answer, Patience, push};
-use zmon_central_station::receipt::{Expected, check, receipt_key};
-use zmon_central_station::scan::{Scanned, scan};
-use zmon_domain::identity::{DeviceId, Unacceptable};
-use zmon_domain::qr::QrFields;
+use zmon_central_station::home::{AnchorKind, write_new};
+use zmon_central_station::payload::DeviceConfiguration;
+use zmon_central_station::push::{Answer, Patience};
+use zmon_central_station::receipt::Expected;
+use zmon_central_station::{Fault, Monitor, Station};
+use zmon_domain::identity::DeviceId;
 use zmon_domain::result::ReceiptClaims;
-use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, SyncInterval};
-use zmon_domain::time::MAX_PAYLOAD_LIFETIME;
-use zmon_payload_envelope::seal::SigningKey;
+use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 
-use super::{Anchor, Command, Failure, Provision, Report};
-
-type Outcome = Result<Report, Failure>;
+use super::{Anchor, Arguments, Command, Failure, Outcome, Provision, Report, printable};
 
 pub(super) async fn run(home: &Path, command: Command) -> Outcome {
+    let station = Station::open(home);
     match command {
         Command::Init { name, anchor } => init(home, &name, anchor),
-        Command::Derive { device_id, out } => derive(&Home::open(home), &device_id, &out),
-        Command::Scan { png } => {
-            let (qr, key) = verified(&Home::open(home), &png)?;
-            Ok(scanned(&qr, &key))
-        }
-        Command::Issue { device_id, out } => {
-            let ca = Home::open(home).certificate_authority()?;
-            issued(&ca.issue_client(&device(&device_id)?)?, &out)
-        }
+        Command::Derive { device_id, out } => derive(&station, &device_id, &out),
+        Command::Scan { png } => Ok(scanned(&station.scan(&read(&png)?)?)),
+        Command::Issue { device_id, out } => issued(&station.issue(&device_id)?, &out),
         Command::IssueServer { host, out } => {
-            let ca = Home::open(home).certificate_authority()?;
-            let host = argument("host", ServerUrl::parse(&format!("https://{host}")))?;
-            issued(&ca.issue_server(host.host())?, &out)
+            issued(&station.certificate_authority()?.issue_server(host.host())?, &out)
         }
-        Command::Provision(arguments) => provision(&Home::open(home), &arguments).await,
-        Command::Push { png, body } => push_again(&Home::open(home), &png, &body).await,
+        Command::Provision(arguments) => provision(&station, &arguments).await,
+        Command::Push { png, body } => push_again(&station, &png, &body).await,
         Command::VerifyReceipt {
             receipt,
             device_id,
             body,
             certificate,
         } => {
-            let device_id = device(&device_id)?;
             let body = body.as_deref().map(read).transpose()?;
             let certificate = certificate.as_deref().map(read_certificate).transpose()?;
-            let key = Home::open(home).signing_key(&device_id)?;
-            let key = receipt_key(&key, &device_id, certificate.as_deref())?;
             let text = String::from_utf8_lossy(&read(&receipt)?).trim().to_owned();
             let expected = Expected {
                 device_id: &device_id,
-                body: body.as_deref(),
+                body: body.as_deref().map(<[u8]>::trim_ascii_end),
                 certificate_sha256: certificate.as_deref().map(certificate_sha256),
             };
-            let claims = check(&text, &key, expected)?;
+            let claims = station.verify_receipt(&text, expected, certificate.as_deref())?;
             let text = format!("The receipt is genuine: {}.", said_by(&claims));
-            Ok(Report {
+            Ok(Report::done(text, json!({ "claims": claims_json(&claims) })))
+        }
+        Command::Retire { device_id, reason } => {
+            station.retire(&device_id, reason.as_deref(), now())?;
+            let text =
+                format!("{device_id} is retired: nothing is scanned, derived, issued or sealed for it any more.");
+            Ok(Report::done(
                 text,
-                json: json!({ "claims": claims_json(&claims) }),
-            })
+                json!({ "deviceId": device_id.as_str(), "status": "RETIRED" }),
+            ))
+        }
+        Command::Retired => retired(&station),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "zmon-station", &mut script);
+            let text = String::from_utf8_lossy(&script).trim_end().to_owned();
+            Ok(Report::done(text.clone(), json!({ "script": text })))
         }
     }
 }
@@ -77,24 +75,35 @@ fn init(directory: &Path, name: &str, anchor: Anchor) -> Outcome {
         Anchor::Hmac => AnchorKind::Hmac,
         Anchor::Ed25519 => AnchorKind::Ed25519,
     };
-    Home::create(directory, name, kind)?;
+    Station::create(directory, name, kind)?;
     let directory = directory.display().to_string();
     let text = format!("The station's keys and certificate authority are in {directory}. Keep a copy in a safe place.");
-    Ok(Report {
-        text,
-        json: json!({ "home": directory }),
-    })
+    Ok(Report::done(text, json!({ "home": directory })))
 }
 
-fn derive(home: &Home, device_id: &str, out: &Path) -> Outcome {
-    let device_id = device(device_id)?;
-    write_new(out, home.trust_anchor_line(&device_id)?.expose())?;
+fn retired(station: &Station) -> Outcome {
+    let list = station.retired()?;
+    let mut text = format!("{} retired devices.", list.len());
+    for entry in &list {
+        let reason = entry.reason.as_deref().unwrap_or("no reason given");
+        let at = written(Timestamp::from_millis(entry.at));
+        text.push_str(&format!(
+            "\n{} since {at}: {}",
+            printable(&entry.device_id),
+            printable(reason)
+        ));
+    }
+    Ok(Report::done(text, json!({ "retired": list })))
+}
+
+fn derive(station: &Station, device_id: &DeviceId, out: &Path) -> Outcome {
+    write_new(out, station.derive(device_id)?.expose())?;
     let out = out.display().to_string();
     let text = format!("The trust anchor of {device_id} is in {out}. Carry it to that monitor, then delete it here.");
-    Ok(Report {
+    Ok(Report::done(
         text,
-        json: json!({ "deviceId": device_id.as_str(), "file": out }),
-    })
+        json!({ "deviceId": device_id.as_str(), "file": out }),
+    ))
 }
 
 fn issued(issued: &Issued, directory: &Path) -> Outcome {
@@ -108,16 +117,16 @@ fn issued(issued: &Issued, directory: &Path) -> Outcome {
     write_new(&directory.join("certificate.pem"), &issued.certificate_pem)?;
     let directory = directory.display().to_string();
     let text = format!("certificate.pem and key.pem are in {directory}.");
-    Ok(Report {
-        text,
-        json: json!({ "directory": directory, "sha256": issued.sha256.to_hex() }),
-    })
+    let json = json!({ "directory": directory, "sha256": issued.sha256.to_hex() });
+    Ok(Report::done(text, json))
 }
 
-fn scanned(qr: &QrFields, key: &SigningKey) -> Report {
-    let proof = match key {
-        SigningKey::Hmac { .. } => "its mac is genuine",
-        SigningKey::Ed25519 { .. } => "it carries no mac: make sure that it is on the monitor's own screen",
+fn scanned(monitor: &Monitor) -> Report {
+    let qr = &monitor.qr;
+    let proof = if monitor.mac_verified() {
+        "its mac is genuine"
+    } else {
+        "it carries no mac: make sure that it is on the monitor's own screen"
     };
     let text = format!(
         "Monitor {}, serial number {}, listens on {} port {}; {proof}.",
@@ -130,23 +139,19 @@ fn scanned(qr: &QrFields, key: &SigningKey) -> Report {
         "port": qr.port,
         "timestamp": qr.timestamp.as_millis(),
         "pin": qr.pin.to_base64url(),
-        "macVerified": matches!(key, SigningKey::Hmac { .. }),
+        "macVerified": monitor.mac_verified(),
     });
-    Report { text, json }
+    Report::done(text, json)
 }
 
-async fn provision(home: &Home, arguments: &Provision) -> Outcome {
-    let ca = home.certificate_authority()?;
+async fn provision(station: &Station, arguments: &Provision) -> Outcome {
     let configuration = DeviceConfiguration {
-        server_url: argument("--server-url", ServerUrl::parse(&arguments.server_url))?,
-        sync_interval: argument(
-            "--sync-interval",
-            SyncInterval::from_seconds(arguments.sync_interval.into()),
-        )?,
-        device_label: argument("--label", DeviceLabel::parse(&arguments.label))?,
-        measurement_unit: argument("--unit", MeasurementUnit::parse(&arguments.unit))?,
-        language: argument("--language", Language::parse(&arguments.language))?,
-        ca_certificate: ca.certificate_pem().into(),
+        server_url: arguments.server_url.clone(),
+        sync_interval: arguments.sync_interval,
+        device_label: arguments.label.clone(),
+        measurement_unit: arguments.unit,
+        language: arguments.language.clone(),
+        ca_certificate: station.certificate_authority()?.certificate_pem().into(),
         server_certificate: arguments.server_cert.as_deref().map(read_text).transpose()?,
     };
     // What cannot be kept afterwards must be known before anything is sent.
@@ -158,11 +163,12 @@ async fn provision(home: &Home, arguments: &Provision) -> Outcome {
         .into());
     }
     let mut watch = Stopwatch::start();
-    let (qr, key) = verified(home, &arguments.png)?;
+    let monitor = station.scan(&read(&arguments.png)?)?;
+    let device_id = monitor.device_id();
     watch.lap("scan and verify the QR code");
-    let client = ca.issue_client(&qr.device_id)?;
+    let client = station.issue(device_id)?;
     watch.lap("issue the certificate");
-    let body = Payload::new(&qr, &configuration, &client, now(), MAX_PAYLOAD_LIFETIME).seal(&key, &qr)?;
+    let body = station.seal(&monitor, &configuration, &client, now(), MAX_PAYLOAD_LIFETIME)?;
     // Kept before anything is sent: whatever happens to the answer, the same body can be pushed again.
     for (file, text) in [
         (&arguments.save_body, &body),
@@ -173,60 +179,56 @@ async fn provision(home: &Home, arguments: &Provision) -> Outcome {
         }
     }
     watch.lap("sign and seal");
-    let receipt = accepted(push(&qr, body.as_bytes(), Patience::default()).await?)?;
+    let receipt = accepted(station.push(&monitor, body.as_bytes(), Patience::default()).await?)?;
     watch.lap("push over HTTPS");
     let expected = Expected {
-        device_id: &qr.device_id,
+        device_id,
         body: Some(body.as_bytes()),
         certificate_sha256: Some(client.sha256),
     };
-    let claims = check(
-        &receipt,
-        &receipt_key(&key, &qr.device_id, Some(&client.der))?,
-        expected,
-    )?;
+    let claims = station.verify_receipt(&receipt, expected, Some(&client.der))?;
     if let Some(file) = &arguments.receipt {
         write_new(file, &receipt)?;
     }
     watch.lap("verify the receipt");
-    Ok(Report {
-        text: format!(
-            "{} is provisioned. The receipt is genuine: {}.",
-            qr.device_id,
+    Ok(Report::done(
+        format!(
+            "{device_id} is provisioned. The receipt is genuine: {}.",
             said_by(&claims)
         ),
-        json: json!({
-            "deviceId": qr.device_id.as_str(),
+        json!({
+            "deviceId": device_id.as_str(),
             "status": "PROVISIONED",
             "receipt": receipt,
             "claims": claims_json(&claims),
             "timings": watch.laps,
         }),
-    })
+    ))
 }
 
-async fn push_again(home: &Home, png: &Path, body: &Path) -> Outcome {
-    let (qr, key) = verified(home, png)?;
+async fn push_again(station: &Station, png: &Path, body: &Path) -> Outcome {
+    let monitor = station.scan(&read(png)?)?;
+    let device_id = monitor.device_id();
     let body = read(body)?;
     // Files end with a line feed, bodies do not.
-    let receipt = accepted(push(&qr, body.trim_ascii_end(), Patience::default()).await?)?;
-    let genuine = match receipt_key(&key, &qr.device_id, None) {
-        Ok(key) => {
-            let expected = Expected {
-                device_id: &qr.device_id,
-                body: Some(body.trim_ascii_end()),
-                certificate_sha256: None,
-            };
-            check(&receipt, &key, expected)?;
-            "the receipt is genuine"
-        }
-        // An Ed25519 station verifies with the issued certificate.
-        Err(_) => "verify the receipt with `verify-receipt --certificate`",
+    let body = body.trim_ascii_end();
+    let receipt = accepted(station.push(&monitor, body, Patience::default()).await?)?;
+    // An Ed25519 station verifies with the issued certificate.
+    let genuine = if monitor.mac_verified() {
+        let expected = Expected {
+            device_id,
+            body: Some(body),
+            certificate_sha256: None,
+        };
+        station.verify_receipt(&receipt, expected, None)?;
+        "the receipt is genuine"
+    } else {
+        "verify the receipt with `verify-receipt --certificate`"
     };
-    Ok(Report {
-        text: format!("{} is provisioned; {genuine}.", qr.device_id),
-        json: json!({ "deviceId": qr.device_id.as_str(), "status": "PROVISIONED", "receipt": receipt }),
-    })
+    Ok(Report::done(
+        format!("{device_id} is provisioned; {genuine}."),
+        json!({ "deviceId": device_id.as_str(), "status": "PROVISIONED", "receipt": receipt }),
+    ))
 }
 
 fn accepted(answer: Answer) -> Result<String, Failure> {
@@ -236,26 +238,11 @@ fn accepted(answer: Answer) -> Result<String, Failure> {
     }
 }
 
-/// The QR code in a picture, verified with the key of the device that it names.
-fn verified(home: &Home, png: &Path) -> Result<(QrFields, SigningKey), Fault> {
-    let scanned: Scanned = scan(&read(png)?)?;
-    let key = home.signing_key(scanned.claimed_device())?;
-    Ok((scanned.verify(&key)?, key))
-}
-
-fn device(text: &str) -> Result<DeviceId, Fault> {
-    argument("the device id", DeviceId::parse(text))
-}
-
-fn argument<T>(name: &str, value: Result<T, Unacceptable>) -> Result<T, Fault> {
-    value.map_err(|fault| Fault::local(format!("{name} {fault}.")))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     fs::read(path).map_err(|error| Fault::local(format!("Cannot read {}: {error}.", path.display())))
 }
 
-fn read_text(path: &Path) -> Result<String, Fault> {
+pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
     String::from_utf8(read(path)?).map_err(|_| Fault::local(format!("{} is not text.", path.display())))
 }
 
@@ -268,11 +255,12 @@ fn read_certificate(path: &Path) -> Result<Vec<u8>, Fault> {
 }
 
 fn said_by(claims: &ReceiptClaims) -> String {
-    format!("{} completed it at {}", claims.device_id, completed_at(claims))
+    format!("{} completed it at {}", claims.device_id, written(claims.completed_at))
 }
 
-fn completed_at(claims: &ReceiptClaims) -> String {
-    let nanos = i128::from(claims.completed_at.as_millis()) * 1_000_000;
+/// A moment, as people and programs write it.
+pub(super) fn written(at: Timestamp) -> String {
+    let nanos = i128::from(at.as_millis()) * 1_000_000;
     let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
     time.and_then(|time| time.format(&Rfc3339).ok())
         .unwrap_or_else(|| "an impossible time".into())
@@ -283,7 +271,7 @@ fn claims_json(claims: &ReceiptClaims) -> Value {
         "deviceId": claims.device_id.as_str(),
         "bodySha256": claims.body_sha256.to_hex(),
         "certificateSha256": claims.certificate_sha256.to_hex(),
-        "completedAt": completed_at(claims),
+        "completedAt": written(claims.completed_at),
         "auditCount": claims.audit.count,
         "auditHead": claims.audit.head.to_hex(),
     })

@@ -6,14 +6,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use serde_json::{Value, json};
 use zmon_central_station::push::Refusal;
-use zmon_central_station::{Family, Fault};
+use zmon_central_station::{Fault, FaultCode};
+use zmon_domain::identity::{DeviceId, Unacceptable};
+use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, SyncInterval};
 
 /// Reference Central Station of Z Monitor Provisioning.
 ///
 /// Exit codes: 0 done; 2 wrong usage; 3 a file or setting of this machine; 4 the QR code; 5 the network or the pin;
-/// 6 the device refused; 7 the receipt.
+/// 6 the device refused; 7 the receipt; 8 `check` found faults; 9 `batch` is done and some devices are not provisioned.
+///
+/// With `--json` every outcome, faults included, is one JSON object on the standard output; a fault has `code`,
+/// `title`, `detail`, `nextAction` and `family`.
 #[derive(Parser)]
 #[command(name = "zmon-station", version)]
 pub(crate) struct Arguments {
@@ -41,7 +47,8 @@ enum Command {
     /// Write the line that a monitor is commissioned with: its derived key (a secret), or the station's public key.
     Derive {
         /// The monitor.
-        device_id: String,
+        #[arg(value_parser = device)]
+        device_id: DeviceId,
         /// New file for the line, mode 0600.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -54,7 +61,8 @@ enum Command {
     /// Issue a client certificate for a monitor: certificate.pem and key.pem.
     Issue {
         /// The monitor.
-        device_id: String,
+        #[arg(value_parser = device)]
+        device_id: DeviceId,
         /// New folder for the files.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -62,7 +70,8 @@ enum Command {
     /// Issue a server certificate, to be pinned by monitors: certificate.pem and key.pem.
     IssueServer {
         /// DNS name or IP address of the server.
-        host: String,
+        #[arg(value_parser = server_host)]
+        host: ServerUrl,
         /// New folder for the files.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -82,14 +91,31 @@ enum Command {
         /// File with the receipt.
         receipt: PathBuf,
         /// The monitor that gave it.
-        #[arg(long)]
-        device_id: String,
+        #[arg(long, value_parser = device)]
+        device_id: DeviceId,
         /// The body that was pushed, to compare with.
         #[arg(long, value_name = "FILE")]
         body: Option<PathBuf>,
         /// The certificate that was issued, PEM, to compare with; needed with an Ed25519 anchor.
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
+    },
+    /// Put a monitor that was lost, broken or sold on the list of devices for which nothing is made any more.
+    Retire {
+        /// The monitor.
+        #[arg(value_parser = device)]
+        device_id: DeviceId,
+        /// Why, for whoever meets the refusal.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// List the retired monitors.
+    Retired,
+    /// Print the completion script of a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
     },
 }
 
@@ -98,20 +124,20 @@ struct Provision {
     /// Picture of the screen.
     png: PathBuf,
     /// The central server: an https URL.
-    #[arg(long)]
-    server_url: String,
+    #[arg(long, value_parser = server_url)]
+    server_url: ServerUrl,
     /// What people call the monitor.
-    #[arg(long)]
-    label: String,
+    #[arg(long, value_parser = label)]
+    label: DeviceLabel,
     /// METRIC or IMPERIAL.
-    #[arg(long, default_value = "METRIC")]
-    unit: String,
+    #[arg(long, default_value = "METRIC", value_parser = unit)]
+    unit: MeasurementUnit,
     /// Two or three letters such as EN or ES.
-    #[arg(long, default_value = "EN")]
-    language: String,
+    #[arg(long, default_value = "EN", value_parser = language)]
+    language: Language,
     /// Seconds between synchronisations, 1 to 3600.
-    #[arg(long, default_value_t = 10)]
-    sync_interval: u32,
+    #[arg(long, default_value = "10", value_parser = sync_interval)]
+    sync_interval: SyncInterval,
     /// The server's certificate to pin, PEM, leaf first.
     #[arg(long, value_name = "FILE")]
     server_cert: Option<PathBuf>,
@@ -132,10 +158,23 @@ enum Anchor {
     Ed25519,
 }
 
+type Outcome = Result<Report, Failure>;
+
 /// What a command has to say: one sentence a line for people, one object for programs.
 struct Report {
     text: String,
     json: Value,
+    exit_code: u8,
+}
+
+impl Report {
+    fn done(text: String, json: Value) -> Self {
+        Self {
+            text,
+            json,
+            exit_code: 0,
+        }
+    }
 }
 
 /// Why a command did not do what it was asked for.
@@ -150,44 +189,77 @@ impl From<Fault> for Failure {
     }
 }
 
-impl Failure {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Fault(fault) => match fault.family {
-                Family::Local => 3,
-                Family::Scan => 4,
-                Family::Network => 5,
-                Family::Receipt => 7,
-            },
-            Self::Refused(_) => 6,
-        }
-    }
+/// The device refused: between the families of the station's own faults.
+const REFUSED: u8 = 6;
 
+impl Failure {
     fn report(&self) -> Report {
         match self {
-            Self::Fault(fault) => {
-                let family = match fault.family {
-                    Family::Local => "local",
-                    Family::Scan => "scan",
-                    Family::Network => "network",
-                    Family::Receipt => "receipt",
-                };
+            Self::Fault(fault) => Report {
+                text: printable_lines(fault.detail()),
+                json: json!({ "error": {
+                    "code": fault.code.as_str(),
+                    "title": fault.code.title(),
+                    "detail": fault.detail(),
+                    "nextAction": fault.code.next_action(),
+                    "family": fault.family().as_str(),
+                } }),
+                exit_code: fault.family().exit_code(),
+            },
+            Self::Refused(refusal) => {
+                let mut error = json!(refusal);
+                error["family"] = "refused".into();
                 Report {
-                    text: fault.to_string(),
-                    json: json!({ "error": { "family": family, "detail": fault.to_string() } }),
+                    text: format!(
+                        "The monitor refused ({}): {}\n{}",
+                        printable(&refusal.code),
+                        printable(&refusal.detail),
+                        printable(&refusal.next_action)
+                    ),
+                    json: json!({ "error": error }),
+                    exit_code: REFUSED,
                 }
             }
-            Self::Refused(refusal) => Report {
-                text: format!(
-                    "The monitor refused ({}): {}\n{}",
-                    printable(&refusal.code),
-                    printable(&refusal.detail),
-                    printable(&refusal.next_action)
-                ),
-                json: json!({ "error": refusal }),
-            },
         }
     }
+}
+
+fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+fn device(text: &str) -> Result<DeviceId, String> {
+    stated(DeviceId::parse(text))
+}
+
+fn server_url(text: &str) -> Result<ServerUrl, String> {
+    stated(ServerUrl::parse(text))
+}
+
+fn server_host(text: &str) -> Result<ServerUrl, String> {
+    stated(ServerUrl::parse(&format!("https://{text}")))
+}
+
+fn label(text: &str) -> Result<DeviceLabel, String> {
+    stated(DeviceLabel::parse(text))
+}
+
+fn unit(text: &str) -> Result<MeasurementUnit, String> {
+    stated(MeasurementUnit::parse(text))
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    stated(Language::parse(text))
+}
+
+fn sync_interval(text: &str) -> Result<SyncInterval, String> {
+    let seconds: i128 = text.parse().map_err(|_| "must be a number of seconds, 1 to 3600")?;
+    stated(SyncInterval::from_seconds(seconds))
+}
+
+/// The rule of a value, as the device words it.
+fn stated<T>(value: Result<T, Unacceptable>) -> Result<T, String> {
+    value.map_err(|fault| fault.to_string())
 }
 
 /// What came over the network, without characters that a terminal obeys.
@@ -203,15 +275,31 @@ fn printable(text: &str) -> String {
     clippy::print_stderr,
     reason = "the one place where the program speaks"
 )]
-pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let (outcome, code) = match commands::run(&arguments.home, arguments.command).await {
-        Ok(report) => (Ok(report), 0),
-        Err(failure) => (Err(failure.report()), failure.exit_code()),
+pub(crate) async fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; with `--json` wrong usage is told like every other fault.
+            if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
+                error.exit();
+            }
+            let text = error.render().to_string();
+            let report = Failure::Fault(Fault::new(FaultCode::ArgumentInvalid, text.trim())).report();
+            println!("{}", report.json);
+            return ExitCode::from(report.exit_code);
+        }
     };
-    match outcome {
-        Ok(report) | Err(report) if arguments.json => println!("{}", report.json),
-        Ok(report) => println!("{}", report.text),
-        Err(report) => eprintln!("{}", report.text),
+    let json = arguments.json;
+    let (report, failed) = match commands::run(&arguments.home, arguments.command).await {
+        Ok(report) => (report, false),
+        Err(failure) => (failure.report(), true),
+    };
+    if json {
+        println!("{}", report.json);
+    } else if failed {
+        eprintln!("{}", report.text);
+    } else {
+        println!("{}", report.text);
     }
-    ExitCode::from(code)
+    ExitCode::from(report.exit_code)
 }
