@@ -9,6 +9,7 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::pairing::Sha256Digest;
 use zmon_domain::secret::SecretText;
@@ -162,6 +163,15 @@ fn params(common_name: &str, lifetime: Duration) -> CertificateParams {
 pub fn now() -> Timestamp {
     let millis = clock().unix_timestamp_nanos() / 1_000_000;
     Timestamp::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+/// A moment, as people and programs write it (RFC 3339, UTC).
+#[must_use]
+pub fn written(at: Timestamp) -> String {
+    let nanos = i128::from(at.as_millis()) * 1_000_000;
+    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
+    time.and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "an impossible time".into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the station's one look at the clock")]

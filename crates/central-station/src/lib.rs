@@ -81,9 +81,8 @@
 //! # }
 //! ```
 //!
-//! For many monitors there is [`batch`], and [`check`] says everything that a monitor would object to in a payload
-//! before any monitor is involved.
-
+//! For many monitors there is [`batch`].
+pub mod batch;
 pub mod ca;
 
 mod fault;

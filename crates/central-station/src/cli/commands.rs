@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-use zmon_central_station::ca::{Issued, certificate_sha256, now};
+use zmon_central_station::ca::{Issued, certificate_sha256, now, written};
 use zmon_central_station::home::{AnchorKind, write_new};
 use zmon_central_station::payload::DeviceConfiguration;
 use zmon_central_station::push::{Answer, Patience};
@@ -19,9 +17,10 @@ use zmon_domain::identity::DeviceId;
 use zmon_domain::result::ReceiptClaims;
 use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 
+use super::batch::batch;
 use super::{Anchor, Arguments, Command, Failure, Outcome, Provision, Report, printable};
 
-pub(super) async fn run(home: &Path, command: Command) -> Outcome {
+pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
     let station = Station::open(home);
     match command {
         Command::Init { name, anchor } => init(home, &name, anchor),
@@ -60,6 +59,7 @@ pub(super) async fn run(home: &Path, command: Command) -> Outcome {
                 json!({ "deviceId": device_id.as_str(), "status": "RETIRED" }),
             ))
         }
+        Command::Batch(arguments) => batch(station, &arguments, quiet).await,
         Command::Retired => retired(&station),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -238,11 +238,11 @@ fn accepted(answer: Answer) -> Result<String, Failure> {
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     fs::read(path).map_err(|error| Fault::local(format!("Cannot read {}: {error}.", path.display())))
 }
 
-pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
+fn read_text(path: &Path) -> Result<String, Fault> {
     String::from_utf8(read(path)?).map_err(|_| Fault::local(format!("{} is not text.", path.display())))
 }
 
@@ -256,14 +256,6 @@ fn read_certificate(path: &Path) -> Result<Vec<u8>, Fault> {
 
 fn said_by(claims: &ReceiptClaims) -> String {
     format!("{} completed it at {}", claims.device_id, written(claims.completed_at))
-}
-
-/// A moment, as people and programs write it.
-pub(super) fn written(at: Timestamp) -> String {
-    let nanos = i128::from(at.as_millis()) * 1_000_000;
-    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
-    time.and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "an impossible time".into())
 }
 
 fn claims_json(claims: &ReceiptClaims) -> Value {

@@ -1,5 +1,6 @@
 //! Commands, output and exit codes.
 
+mod batch;
 mod commands;
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, S
 /// Reference Central Station of Z Monitor Provisioning.
 ///
 /// Exit codes: 0 done; 2 wrong usage; 3 a file or setting of this machine; 4 the QR code; 5 the network or the pin;
-/// 6 the device refused; 7 the receipt; 8 `check` found faults; 9 `batch` is done and some devices are not provisioned.
+/// 6 the device refused; 7 the receipt; 9 `batch` is done and some devices are not provisioned.
 ///
 /// With `--json` every outcome, faults included, is one JSON object on the standard output; a fault has `code`,
 /// `title`, `detail`, `nextAction` and `family`.
@@ -100,6 +101,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
     },
+    /// Provision every monitor of a list, side by side; the same command again goes on where it stopped.
+    Batch(Box<batch::Batch>),
     /// Put a monitor that was lost, broken or sold on the list of devices for which nothing is made any more.
     Retire {
         /// The monitor.
@@ -181,6 +184,8 @@ impl Report {
 enum Failure {
     Fault(Fault),
     Refused(Refusal),
+    /// One fault, and its parts for programs.
+    Many(Fault, Value),
 }
 
 impl From<Fault> for Failure {
@@ -206,6 +211,11 @@ impl Failure {
                 } }),
                 exit_code: fault.family().exit_code(),
             },
+            Self::Many(fault, parts) => {
+                let mut report = Self::Fault(fault.clone()).report();
+                report.json["error"]["faults"] = parts.clone();
+                report
+            }
             Self::Refused(refusal) => {
                 let mut error = json!(refusal);
                 error["family"] = "refused".into();
@@ -290,7 +300,7 @@ pub(crate) async fn run() -> ExitCode {
         }
     };
     let json = arguments.json;
-    let (report, failed) = match commands::run(&arguments.home, arguments.command).await {
+    let (report, failed) = match commands::run(&arguments.home, arguments.command, json).await {
         Ok(report) => (report, false),
         Err(failure) => (failure.report(), true),
     };

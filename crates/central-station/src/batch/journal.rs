@@ -1,0 +1,108 @@
+//! What has happened to each device, in a file of JSON lines that survives everything: the batch goes on from it.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::home::at;
+
+/// How far a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum State {
+    /// Its body is kept; it may have been sent.
+    Sealed,
+    /// Its receipt is verified and kept.
+    Provisioned,
+    /// It was refused or could not be reached.
+    Failed,
+}
+
+/// One line of the journal: what is known about a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The device.
+    pub device_id: String,
+    /// How far it is.
+    pub state: State,
+    /// The key of the session that the kept body is sealed for; none where no body is kept.
+    pub session_key: Option<String>,
+    /// What happened, in one word.
+    pub code: String,
+    /// What happened.
+    pub detail: String,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// The journal, locked against a second batch in the same folder.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    entries: HashMap<String, Entry>,
+}
+
+impl Journal {
+    /// Opens or begins the journal. A line that a crash cut short is removed: it was never acted upon.
+    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(at("open", path))?;
+        file.try_lock().map_err(|_| {
+            let path = path.display();
+            Fault::local(format!(
+                "{path} is in use: another batch runs in this folder. Wait for its end."
+            ))
+        })?;
+        let mut entries = HashMap::new();
+        let mut whole = 0_u64;
+        let mut reader = BufReader::new(&file);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line).map_err(at("read", path))?;
+            if read == 0 || line.last() != Some(&b'\n') {
+                break;
+            }
+            let entry: Entry = serde_json::from_slice(&line).map_err(|_| {
+                let path = path.display();
+                Fault::local(format!(
+                    "{path} is damaged at byte {whole}. Begin in a new folder with --out."
+                ))
+            })?;
+            whole += read as u64;
+            entries.insert(entry.device_id.clone(), entry);
+        }
+        drop(reader);
+        file.set_len(whole).map_err(at("repair", path))?;
+        let mut file = file;
+        file.seek(SeekFrom::End(0)).map_err(at("read", path))?;
+        Ok(Self { file, entries })
+    }
+
+    pub(super) fn entry(&self, device_id: &str) -> Option<&Entry> {
+        self.entries.get(device_id)
+    }
+
+    /// Writes an entry, durably, before anything that relies on it happens.
+    pub(super) fn write(&mut self, entry: Entry) -> Result<(), Fault> {
+        let failed = |error: &dyn std::fmt::Display| Fault::local(format!("Cannot write the journal: {error}."));
+        let line = serde_json::to_string(&entry).map_err(|error| failed(&error))?;
+        self.file
+            .write_all(format!("{line}\n").as_bytes())
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| failed(&error))?;
+        self.entries.insert(entry.device_id.clone(), entry);
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! `batch`: a list of devices.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use zmon_central_station::batch::{Defaults, Options, Outcome as DeviceOutcome, run, validate};
+use zmon_central_station::push::Patience;
+use zmon_central_station::{Fault, FaultCode, Station};
+use zmon_domain::settings::{Language, MeasurementUnit, ServerUrl, SyncInterval};
+
+use super::{Failure, Outcome, Report, language, printable, server_url, sync_interval, unit};
+
+/// Some devices are not provisioned.
+const SOME_FAILED: u8 = 9;
+
+#[derive(Args)]
+pub(super) struct Batch {
+    /// The list, CSV with a header: picture, label, and optionally device_id, server_url, sync_interval, unit,
+    /// language, server_cert. Files in it are relative to its folder.
+    list: PathBuf,
+    /// Folder for journal, receipts, certificates and report. The same folder again: goes on where it stopped.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Devices at work at the same time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    parallel: u16,
+    /// How often a device is tried where trying again can help.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
+    attempts: u32,
+    /// The central server, where the list names none.
+    #[arg(long, value_parser = server_url)]
+    server_url: Option<ServerUrl>,
+    /// Seconds between synchronisations, where the list says nothing.
+    #[arg(long, default_value = "10", value_parser = sync_interval)]
+    sync_interval: SyncInterval,
+    /// METRIC or IMPERIAL, where the list says nothing.
+    #[arg(long, default_value = "METRIC", value_parser = unit)]
+    unit: MeasurementUnit,
+    /// Two or three letters such as EN or ES, where the list says nothing.
+    #[arg(long, default_value = "EN", value_parser = language)]
+    language: Language,
+    /// The server's certificate to pin, where the list names none.
+    #[arg(long, value_name = "FILE")]
+    server_cert: Option<PathBuf>,
+}
+
+#[expect(clippy::print_stderr, reason = "progress, while the command runs")]
+pub(super) async fn batch(station: Station, arguments: &Batch, quiet: bool) -> Outcome {
+    let defaults = Defaults {
+        server_url: arguments.server_url.clone(),
+        sync_interval: arguments.sync_interval,
+        measurement_unit: arguments.unit,
+        language: arguments.language.clone(),
+        server_certificate: arguments.server_cert.clone(),
+    };
+    let devices = match validate(&arguments.list, &defaults)? {
+        Ok(devices) => devices,
+        Err(faults) => {
+            let mut text = format!("{} has faults; nothing was sent.", arguments.list.display());
+            for fault in &faults {
+                let column = fault.column.map(|column| format!(", {column}")).unwrap_or_default();
+                text.push_str(&format!("\nLine {}{column}: {}", fault.line, fault.detail));
+            }
+            return Err(Failure::Many(Fault::new(FaultCode::FleetInvalid, text), json!(faults)));
+        }
+    };
+    let bar = if quiet || !std::io::stderr().is_terminal() {
+        ProgressBar::hidden()
+    } else {
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} devices, {elapsed} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(devices as u64).with_style(style)
+    };
+    let lines = !quiet && bar.is_hidden();
+    let mut failed = 0;
+    let tell = |outcome: &DeviceOutcome| {
+        failed += usize::from(!outcome.provisioned);
+        bar.set_message(format!("{failed} not provisioned"));
+        bar.inc(1);
+        if lines {
+            let (line, word) = (outcome.line, outcome.word());
+            let (device, code) = (printable(&outcome.device_id), printable(&outcome.code));
+            eprintln!("Line {line}: {device} {word} ({code}). {}", printable(&outcome.detail));
+        }
+    };
+    let options = Options {
+        parallel: arguments.parallel.into(),
+        attempts: arguments.attempts,
+        patience: Patience::default(),
+    };
+    let (summary, outcomes) = run(station, &arguments.list, &defaults, &arguments.out, options, tell).await?;
+    bar.finish();
+    let out = arguments.out.display();
+    Ok(Report {
+        text: format!(
+            "{} devices: {} provisioned ({} of them earlier), {} not provisioned. The report is {out}/report.html.",
+            summary.devices, summary.provisioned, summary.earlier, summary.failed
+        ),
+        json: json!({ "summary": summary, "devices": outcomes }),
+        exit_code: if summary.failed == 0 { 0 } else { SOME_FAILED },
+    })
+}
