@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::Value;
+use serde_json::{Value, json};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::secret::SecretBytes;
 use zmon_payload_envelope::keys::{derive_device_key, derive_qr_key, qr_mac};
 use zmon_testkit::pki::KeyType;
 use zmon_testkit::skip::skip;
 
-use crate::kit::{Node, Python, repository};
+use crate::kit::{Lines, Node, Python, repository};
 use crate::site::{Anchor, DEVICE, Site, key_text, said, succeed, with};
 
 const KEY: [u8; 32] = [29; 32];
@@ -86,13 +86,7 @@ impl Strangers {
         }
         assert_ne!(site.read("body"), site.read("other"), "every seal is fresh");
 
-        // Another monitor's pin: the body is good, so a device that got it would be provisioned.
-        site.write("wrong", &with_wrong_pin(&qr, anchor));
-        let outcome = self.push(client, site, "wrong", &body);
-        assert!(!outcome.status.success(), "{client:?} must notice the wrong pin");
-        let words = said(&outcome).to_lowercase();
-        assert!(words.contains("pin"), "{client:?}: {words}");
-        assert_eq!(site.status(), "READY_TO_PAIR", "{client:?} must not have sent anything");
+        self.says_nothing_to_another_host(client, site, &qr, &body, anchor);
         if anchor == Anchor::Hmac {
             site.write("wrong", &qr.replacen("\"S1\"", "\"S2\"", 1));
             let mut forged = self.seal(client, site);
@@ -132,6 +126,40 @@ impl Strangers {
             self.nobody_verifies(what, site, &site.path("tampered"), body, &certificate);
         }
         site.deprovision();
+    }
+
+    /// Where another host answers at the monitor's address, the pin is noticed before the first byte of HTTP.
+    fn says_nothing_to_another_host(&self, client: Client, site: &Site, qr: &str, body: &Path, anchor: Anchor) {
+        let members: Value = serde_json::from_str(qr).unwrap();
+        let mut host = Lines::start(self.python.script("tests/strangers/recorder.py"));
+        let mut meets = |takes_its_pin: bool| {
+            let at = host.ask(&json!({}));
+            let mut wrong = qr.replacen(
+                &format!("\"port\":{}", members["port"]),
+                &format!("\"port\":{}", at["port"]),
+                1,
+            );
+            if takes_its_pin {
+                wrong = wrong.replacen(members["pin"].as_str().unwrap(), at["pin"].as_str().unwrap(), 1);
+            }
+            site.write("wrong", &authenticated(&wrong, anchor));
+            let outcome = self.push(client, site, "wrong", body);
+            assert!(!outcome.status.success(), "{client:?} got no answer");
+            let bytes = host.ask(&json!({}))["bytes"].as_u64().unwrap();
+            (bytes, said(&outcome).to_lowercase())
+        };
+        let (bytes, words) = meets(false);
+        assert_eq!(bytes, 0, "{client:?} must not say anything");
+        assert!(
+            words.contains("pin does not match") || words.contains("pinned public key"),
+            "{client:?}: {words}"
+        );
+        let (bytes, words) = meets(true);
+        assert!(
+            bytes > 0,
+            "the control: {client:?} speaks where the pin is right: {words}"
+        );
+        assert_eq!(site.status(), "READY_TO_PAIR", "{client:?}");
     }
 
     /// What seals for this client; curl pushes what Python sealed.
@@ -232,16 +260,14 @@ fn options<'a>(command: &'a mut Command, issued: &Path) -> &'a mut Command {
     command
 }
 
-/// The QR text with the pin of another certificate, otherwise as genuine as the station can tell.
-fn with_wrong_pin(qr: &str, anchor: Anchor) -> String {
-    let members: Value = serde_json::from_str(qr).unwrap();
-    let wrong = qr.replacen(members["pin"].as_str().unwrap(), &key_text(&[7; 32]), 1);
+/// A changed QR text with the `mac` that belongs to it.
+fn authenticated(qr: &str, anchor: Anchor) -> String {
     if anchor == Anchor::Ed25519 {
-        return wrong;
+        return qr.into();
     }
     let device_id = DeviceId::parse(DEVICE).unwrap();
     let device_key = derive_device_key(&SecretBytes::take(&mut KEY.clone()), &device_id);
-    let (spoken, _) = wrong.rsplit_once(",\"mac\":\"").unwrap();
+    let (spoken, _) = qr.rsplit_once(",\"mac\":\"").unwrap();
     let mac = qr_mac(&derive_qr_key(&device_key, &device_id), spoken);
     format!("{spoken},\"mac\":\"{}\"}}", Base64UrlUnpadded::encode_string(&mac))
 }
