@@ -81,9 +81,10 @@
 //! # }
 //! ```
 //!
-//! For many monitors there is [`batch`].
+//! For many monitors there is [`batch`]; [`check`] says what a monitor would object to, before any is involved.
 pub mod batch;
 pub mod ca;
+pub mod check;
 
 mod fault;
 pub mod home;

@@ -24,7 +24,7 @@ mod header;
 mod jwe;
 mod jws;
 pub mod keys;
-mod members;
+pub mod members;
 pub mod receipt;
 mod refusal;
 pub mod seal;

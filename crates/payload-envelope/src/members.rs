@@ -11,8 +11,11 @@ use zmon_domain::secret::SecretText;
 
 /// Reads one JSON object with nothing behind it.
 ///
+/// # Errors
+/// `PayloadInvalid`: where the text is not one JSON object.
+///
 /// The texts of `serde_json`'s errors are not passed on: they quote what they found.
-pub(crate) fn read(text: &str) -> Result<Members, ProvisioningError> {
+pub fn read(text: &str) -> Result<Members, ProvisioningError> {
     serde_json::from_str::<Object>(text)
         .map(|object| Members(object.0))
         .map_err(|fault| {

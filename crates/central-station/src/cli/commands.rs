@@ -18,6 +18,7 @@ use zmon_domain::result::ReceiptClaims;
 use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 
 use super::batch::batch;
+use super::check::dry_run;
 use super::{Anchor, Arguments, Command, Failure, Outcome, Provision, Report, printable};
 
 pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
@@ -60,6 +61,7 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
             ))
         }
         Command::Batch(arguments) => batch(station, &arguments, quiet).await,
+        Command::Check(arguments) => dry_run(&station, &arguments),
         Command::Retired => retired(&station),
         Command::Completions { shell } => {
             let mut script = Vec::new();

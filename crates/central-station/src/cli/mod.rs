@@ -1,6 +1,7 @@
 //! Commands, output and exit codes.
 
 mod batch;
+mod check;
 mod commands;
 
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, S
 /// Reference Central Station of Z Monitor Provisioning.
 ///
 /// Exit codes: 0 done; 2 wrong usage; 3 a file or setting of this machine; 4 the QR code; 5 the network or the pin;
-/// 6 the device refused; 7 the receipt; 9 `batch` is done and some devices are not provisioned.
+/// 6 the device refused; 7 the receipt; 8 `check` has objections; 9 `batch` is done and some devices are not provisioned.
 ///
 /// With `--json` every outcome, faults included, is one JSON object on the standard output; a fault has `code`,
 /// `title`, `detail`, `nextAction` and `family`.
@@ -103,6 +104,8 @@ enum Command {
     },
     /// Provision every monitor of a list, side by side; the same command again goes on where it stopped.
     Batch(Box<batch::Batch>),
+    /// Say everything that a monitor would object to in an unsealed payload, without a monitor.
+    Check(check::Check),
     /// Put a monitor that was lost, broken or sold on the list of devices for which nothing is made any more.
     Retire {
         /// The monitor.

@@ -1,0 +1,68 @@
+//! `check`: a dry run without a device.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use zeroize::Zeroizing;
+use zmon_central_station::ca::now;
+use zmon_central_station::check::{Against, check};
+use zmon_central_station::{Fault, Station};
+use zmon_domain::identity::DeviceId;
+use zmon_domain::time::Timestamp;
+
+use super::{Outcome, Report, device};
+
+/// A device would object.
+const OBJECTIONS: u8 = 8;
+
+#[derive(Args)]
+pub(super) struct Check {
+    /// The unsealed payload, JSON.
+    payload: PathBuf,
+    /// The monitor that it is for.
+    #[arg(long, value_parser = device)]
+    device_id: Option<DeviceId>,
+    /// Picture of the monitor's QR code, to compare session and pairing code with.
+    #[arg(long, value_name = "PNG")]
+    qr: Option<PathBuf>,
+    /// The moment to judge for, in milliseconds since 1970, instead of now.
+    #[arg(long, value_name = "MS")]
+    at: Option<u64>,
+}
+
+pub(super) fn dry_run(station: &Station, arguments: &Check) -> Outcome {
+    let failed = |error| Fault::local(format!("Cannot read {}: {error}.", arguments.payload.display()));
+    let payload = Zeroizing::new(std::fs::read_to_string(&arguments.payload).map_err(failed)?);
+    let monitor = match &arguments.qr {
+        None => None,
+        Some(png) => {
+            let failed = |error| Fault::local(format!("Cannot read {}: {error}.", png.display()));
+            Some(station.scan(&std::fs::read(png).map_err(failed)?)?)
+        }
+    };
+    let objections = check(
+        &payload,
+        Against {
+            device_id: arguments.device_id.as_ref(),
+            qr: monitor.as_ref().map(|monitor| &monitor.qr),
+            now: arguments.at.map_or_else(now, Timestamp::from_millis),
+        },
+    );
+    let mut text = match objections.len() {
+        0 => "A monitor would object to nothing that was checked.".to_owned(),
+        number => format!("A monitor would object to {number} things:"),
+    };
+    for objection in &objections {
+        let field = objection.field.as_deref().unwrap_or("payload");
+        text.push_str(&format!(
+            "\n{field} ({}): {} {}",
+            objection.code, objection.detail, objection.next_action
+        ));
+    }
+    Ok(Report {
+        text,
+        exit_code: if objections.is_empty() { 0 } else { OBJECTIONS },
+        json: json!({ "objections": objections }),
+    })
+}
