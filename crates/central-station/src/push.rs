@@ -278,3 +278,55 @@ impl ServerCertVerifier for PinVerifier {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REFUSAL: &str =
+        r#"{"type":"t","title":"T","status":429,"detail":"d","code":"RateLimited","nextAction":"n","retryable":true}"#;
+
+    #[test]
+    fn it_passes_on_how_long_to_wait() {
+        let answer = interpret(StatusCode::TOO_MANY_REQUESTS, Some(5), REFUSAL.as_bytes());
+        assert!(
+            matches!(&answer, Some(Answer::Refused(refusal)) if refusal.retry_after == Some(5) && refusal.code == "RateLimited"),
+            "{answer:?}"
+        );
+    }
+
+    #[test]
+    fn it_believes_no_answer_whose_parts_contradict_each_other() {
+        let provisioned = br#"{"status":"PROVISIONED","receipt":"r"}"#;
+        assert!(interpret(StatusCode::OK, None, provisioned).is_some());
+        for (status, body) in [
+            (StatusCode::ACCEPTED, provisioned.as_slice()),
+            (StatusCode::FOUND, provisioned),
+            (StatusCode::CONFLICT, REFUSAL.as_bytes()),
+            (StatusCode::OK, REFUSAL.as_bytes()),
+            (StatusCode::OK, br#"{"status":"READY_TO_PAIR","receipt":"r"}"#),
+            (StatusCode::OK, br#"{"status":"PROVISIONED"}"#),
+        ] {
+            assert_eq!(interpret(status, None, body), None, "{status}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_survives_any_answer(
+            status in 100_u16..1000,
+            at in 0..REFUSAL.len(),
+            noise in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let status = StatusCode::from_u16(status).unwrap();
+            let spliced = [&REFUSAL.as_bytes()[..at], &noise, &REFUSAL.as_bytes()[at..]].concat();
+            for body in [noise.as_slice(), &spliced] {
+                let answer = interpret(status, None, body);
+                let provisioned = matches!(answer, Some(Answer::Provisioned { .. }));
+                prop_assert!(!provisioned || status == StatusCode::OK);
+            }
+        }
+    }
+}

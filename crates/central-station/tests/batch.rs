@@ -278,6 +278,27 @@ fn it_tells_every_fault_of_a_list_at_once() {
     assert_eq!(validate(&path, &defaults()).unwrap().unwrap_err().len(), 2);
 }
 
+/// Gives its text, then fails for ever.
+struct Failing<'a>(&'a [u8]);
+
+impl std::io::Read for Failing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match std::io::Read::read(&mut self.0, buffer)? {
+            0 => Err(std::io::Error::other("the card was pulled out")),
+            read => Ok(read),
+        }
+    }
+}
+
+#[test]
+fn it_does_not_take_a_list_that_breaks_off_for_a_shorter_one() {
+    let listed = Failing(b"picture,label,server_url\na.png,Bed 1,https://h.example/\nb.png,Bed 2,");
+    let rows: Vec<_> = Fleet::read(listed, Path::new(""), &defaults()).ok().unwrap().collect();
+    let last = rows.last().unwrap().as_ref().unwrap_err();
+    assert!(last[0].detail.contains("cannot be read further"), "{last:?}");
+    assert_eq!(rows.iter().filter(|row| row.is_err()).count(), 1);
+}
+
 proptest! {
     #[test]
     fn it_survives_any_list_and_any_code(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -39,7 +39,7 @@ async fn drop_answer_installs_and_gives_the_receipt_to_the_same_body_pushed_agai
     let mut simulator = Simulator::start(Hmac, &["--fault", "drop-answer", "--until-done"]);
     let sealed = simulator.seal("SIM");
     let fault = sealed.push().await.unwrap_err();
-    assert_eq!(fault.family, Family::Network);
+    assert_eq!(fault.family(), Family::Network);
     simulator.wait_for_status("SIM", "PROVISIONED");
     let other = simulator.seal("SIM");
     assert_eq!(other.refusal().await, ("AlreadyProvisioned".into(), 409));

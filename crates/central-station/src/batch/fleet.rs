@@ -79,6 +79,8 @@ pub struct Fleet<R> {
     folder: PathBuf,
     defaults: Defaults,
     record: StringRecord,
+    /// The source failed: nothing comes after that.
+    broken: bool,
 }
 
 impl Fleet<File> {
@@ -139,6 +141,7 @@ impl<R: std::io::Read> Fleet<R> {
             folder: folder.into(),
             defaults: defaults.clone(),
             record: StringRecord::new(),
+            broken: false,
         })
     }
 
@@ -197,18 +200,27 @@ impl<R: std::io::Read> Iterator for Fleet<R> {
     type Item = Result<Row, Vec<RowFault>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.broken {
+            return None;
+        }
         let mut record = std::mem::take(&mut self.record);
         let read = self.reader.read_record(&mut record);
         self.record = record;
         match read {
             Ok(false) => None,
             Ok(true) => Some(self.row(self.record.position().map_or(0, Position::line))),
-            Err(error) if error.is_io_error() => None,
-            Err(error) => Some(Err(vec![RowFault {
-                line: error.position().map_or(0, Position::line),
-                column: None,
-                detail: "The row is not UTF-8 text.".into(),
-            }])),
+            Err(error) => {
+                self.broken = error.is_io_error();
+                Some(Err(vec![RowFault {
+                    line: error.position().unwrap_or(self.reader.position()).line(),
+                    column: None,
+                    detail: if self.broken {
+                        format!("The list cannot be read further: {error}.")
+                    } else {
+                        "The row is not UTF-8 text.".into()
+                    },
+                }]))
+            }
         }
     }
 }
