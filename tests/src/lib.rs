@@ -1,5 +1,6 @@
 //! System tests: the service with its real adapters, and the conformance vectors.
 
+pub mod bench;
 pub mod device;
 pub mod station;
 pub mod vectors;

@@ -2,138 +2,27 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Persisted;
 use zmon_domain::payload::SignedText;
-use zmon_domain::qr::QrCodeData;
 use zmon_domain::secret::SecretText;
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus as Status};
 use zmon_payload_envelope::JoseEnvelope;
 use zmon_payload_envelope::receipt::verify_receipt;
 use zmon_ports::{
-    Clock, EventSubscription, PayloadEnvelope, ProvisioningService, ProvisioningStore, SimulateProvisioning,
-    SubscriptionEvent,
+    EventSubscription, PayloadEnvelope, ProvisioningService, ProvisioningStore, SimulateProvisioning, SubscriptionEvent,
 };
-use zmon_testkit::fakes::ManualClock;
 use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
 use zmon_testkit::pki::NOW;
-use zmon_tests::device::{Blueprint, Device, LOOPBACK, PIN, ScriptedEntropy};
+use zmon_tests::bench::{Bench, address, assert_refused, is_closed, push, until};
+use zmon_tests::device::{LOOPBACK, PIN};
 use zmon_tests::station::Station;
-
-/// A device with its station, and what a test looks at.
-struct Bench {
-    directory: TempDir,
-    blueprint: Blueprint,
-    station: Station,
-    device: Device,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        Self::with(Station::hmac).await
-    }
-
-    async fn with(station: fn(&DeviceId) -> Station) -> Self {
-        let device_id = DeviceId::parse("ZM-ICU-MON-04").unwrap();
-        let station = station(&device_id);
-        let blueprint = Blueprint {
-            anchor: station.key.trust_anchor(),
-            device_id,
-            clock: Arc::new(ManualClock::new(NOW, true)),
-            entropy: ScriptedEntropy::default(),
-        };
-        let directory = tempfile::tempdir().unwrap();
-        let device = start(&blueprint, &directory).await;
-        Self {
-            directory,
-            blueprint,
-            station,
-            device,
-        }
-    }
-
-    async fn open(&self) -> QrCodeData {
-        self.device
-            .generate_provisioning_qr_code(&self.blueprint.device_id, LOOPBACK)
-            .await
-            .unwrap()
-    }
-
-    fn body(&self, qr: &QrCodeData) -> Vec<u8> {
-        self.station.body(qr.fields(), self.blueprint.clock.wall().now)
-    }
-
-    async fn status(&self) -> Status {
-        self.device.get_status().await.status
-    }
-
-    async fn restart(&mut self) {
-        self.device.stop().await;
-        self.device = start(&self.blueprint, &self.directory).await;
-    }
-
-    /// What the store holds, read by itself.
-    async fn stored(&self) -> (Persisted, Vec<AuditEvent>) {
-        let store = self.blueprint.store(self.directory.path()).await.unwrap();
-        let records = store.audit_records(0, 10_000).await.unwrap();
-        let persisted = store.load().await.unwrap().persisted;
-        let known = |name: &str| {
-            AuditEvent::ALL
-                .iter()
-                .copied()
-                .find(|event| event.as_str() == name)
-                .unwrap()
-        };
-        (persisted, records.iter().map(|record| known(&record.event)).collect())
-    }
-}
-
-async fn start(blueprint: &Blueprint, directory: &TempDir) -> Device {
-    let device = blueprint.start(directory.path()).await.unwrap();
-    let driven = device.clone();
-    tokio::spawn(async move { driven.drive().await });
-    device
-}
-
-fn address(qr: &QrCodeData) -> SocketAddr {
-    SocketAddr::new(qr.fields().ip_address, qr.fields().port)
-}
-
-async fn push(qr: &QrCodeData, body: Vec<u8>) -> HttpAnswer {
-    HttpsClient::new(qr.fields().pin).push(address(qr), body).await.unwrap()
-}
-
-async fn is_closed(qr: &QrCodeData) -> bool {
-    tokio::net::TcpStream::connect(address(qr)).await.is_err()
-}
-
-/// The answer is this refusal, in the form of RFC 9457, and says what to do next.
-fn assert_refused(answer: &HttpAnswer, status: u16, code: ErrorCode) {
-    let problem = answer.json();
-    assert_eq!(
-        (answer.status, problem["code"].as_str()),
-        (status, Some(code.as_str())),
-        "{problem}"
-    );
-    assert_eq!(answer.header("content-type"), "application/problem+json");
-    assert_eq!(problem["status"], json!(status));
-    assert!(
-        problem["nextAction"].as_str().is_some_and(|text| text.len() > 10),
-        "{problem}"
-    );
-    assert!(
-        problem["detail"].as_str().is_some_and(|text| text.len() > 10),
-        "{problem}"
-    );
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_over_https_provisions_and_the_receipt_verifies() {
@@ -654,15 +543,4 @@ async fn a_simulated_payload_goes_through_the_same_checks() {
     let payload = bench.station.payload(qr.fields(), NOW);
     bench.device.simulate_provisioning(members(&payload)).await.unwrap();
     assert_eq!(bench.status().await, Status::Provisioned);
-}
-
-/// Waits for what a background task brings about.
-async fn until(condition: impl AsyncFn() -> bool) {
-    for _ in 0..1_000 {
-        if condition().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("it did not come to pass");
 }
