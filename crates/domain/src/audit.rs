@@ -1,6 +1,6 @@
 //! What the audit records.
 //!
-//! Source: `context.md`, "Audit events"; `protocol.md`, "Audit".
+//! Source: `docs/decisions.md`, "Audit events"; `protocol.md`, "Audit".
 
 use alloc::string::String;
 

@@ -32,7 +32,7 @@ pub struct CatalogueEntry {
 
 macro_rules! catalogue {
     ($($(#[$doc:meta])* $code:ident, $fault:ident, $retryable:literal, $title:literal, $next:literal;)*) => {
-        /// What went wrong, in one word (`context.md`, `protocol.md`).
+        /// What went wrong, in one word (`docs/decisions.md`, `protocol.md`).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ErrorCode { $($(#[$doc])* $code,)* }
 

@@ -51,7 +51,7 @@ pub struct InstalledConfiguration {
     pub receipt: Receipt,
 }
 
-/// The outcome of a successful provisioning (`context.md`, "Result"); a failure is a
+/// The outcome of a successful provisioning (`docs/decisions.md`, "Result"); a failure is a
 /// [`ProvisioningError`](crate::error::ProvisioningError).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvisioningResult {

@@ -216,7 +216,7 @@ impl Language {
     }
 }
 
-/// What is written on success (`context.md`, "Settings written on success").
+/// What is written on success (`docs/decisions.md`, "Settings written on success").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Setting `deviceId`.

@@ -21,7 +21,7 @@ pub use facts::{
 };
 pub use refusal::{Field, Reason, Refusal};
 
-/// What is kept about each installed certificate (`context.md`, "Tracked").
+/// What is kept about each installed certificate (`docs/decisions.md`, "Tracked").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateSummary {
     /// Serial number, lower-case hexadecimal.

@@ -27,7 +27,7 @@ pub struct Step {
 
 type Decision = (Inner, Result<Vec<Effect>, ProvisioningError>);
 
-/// The transition function of the provisioning state machine (`context.md`, "States and transitions").
+/// The transition function of the provisioning state machine (`docs/decisions.md`, "States and transitions").
 #[must_use]
 pub fn step(state: State, event: Event, now: Monotonic) -> Step {
     let state = state.0;
