@@ -29,6 +29,9 @@ const SETTINGS: &str = "
 
 /// Opens the database that is at `path`; an empty file becomes an empty database.
 pub(crate) async fn open(path: &Path, key: &DatabaseKey) -> Result<SqliteConnection, Fault> {
+    // SQLCipher's OpenSSL would take itself down when the process ends, while SQLite's thread may still decrypt: a
+    // crash at the very end. The first to initialise it decides, and this one leaves it standing.
+    openssl_sys::init();
     // Statements are never logged: the first one is the key.
     let options = SqliteConnectOptions::new()
         .filename(path)
