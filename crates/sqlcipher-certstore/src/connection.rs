@@ -1,9 +1,11 @@
 //! The one connection: how it is opened, and how it is taken and given back.
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_executor::block_on;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::{Mutex, MutexGuard};
@@ -27,8 +29,46 @@ const SETTINGS: &str = "
     PRAGMA trusted_schema = OFF;
 ";
 
+/// A connection that is closed once it has been dropped, whatever it was dropped for.
+///
+/// Dropping waits for the connection's thread, a few milliseconds as a rule: SQLCipher takes itself down when the
+/// process ends, and a thread that was still closing its database would then crash.
+pub(crate) struct Connection(Option<SqliteConnection>);
+
+impl Connection {
+    /// Closes the database without holding up anybody else.
+    pub(crate) async fn close(mut self) {
+        if let Some(connection) = self.0.take() {
+            // Everything is durable already; what this leaves undone the next opening does.
+            connection.close().await.ok();
+        }
+    }
+}
+
+impl Deref for Connection {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        self.0.as_ref().expect("taken only when it is closed or dropped")
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        self.0.as_mut().expect("taken only when it is closed or dropped")
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            block_on(connection.close()).ok();
+        }
+    }
+}
+
 /// Opens the database that is at `path`; an empty file becomes an empty database.
-pub(crate) async fn open(path: &Path, key: &DatabaseKey) -> Result<SqliteConnection, Fault> {
+pub(crate) async fn open(path: &Path, key: &DatabaseKey) -> Result<Connection, Fault> {
     // SQLCipher's OpenSSL would take itself down when the process ends, while SQLite's thread may still decrypt: a
     // crash at the very end. The first to initialise it decides, and this one leaves it standing.
     openssl_sys::init();
@@ -37,16 +77,16 @@ pub(crate) async fn open(path: &Path, key: &DatabaseKey) -> Result<SqliteConnect
         .filename(path)
         .busy_timeout(BUSY)
         .disable_statement_logging();
-    let mut connection = options.connect().await?;
+    let mut connection = Connection(Some(options.connect().await?));
     connection.execute(BEFORE_THE_KEY).await?;
     give_key(&mut connection, key).await?;
     let version = sqlx::query_scalar("PRAGMA cipher_version")
-        .fetch_optional(&mut connection)
+        .fetch_optional(&mut *connection)
         .await?;
     require_encryption(version)?;
     read_header(&mut connection).await?;
     let journal: String = sqlx::query_scalar("PRAGMA journal_mode = WAL")
-        .fetch_one(&mut connection)
+        .fetch_one(&mut *connection)
         .await?;
     if journal != "wal" {
         return Err(Fault::refused(
@@ -110,7 +150,7 @@ async fn read_header(connection: &mut SqliteConnection) -> Result<(), Fault> {
 
 /// Where the connection is while nobody uses it.
 pub(crate) enum Slot {
-    Idle(Box<SqliteConnection>),
+    Idle(Connection),
     /// None is open: the last one met an error, or its caller went away.
     Empty,
     Closed,
@@ -120,7 +160,7 @@ pub(crate) enum Slot {
 /// rolls back; so what became of an interrupted call never reaches the next one.
 pub(crate) struct Transaction<'a> {
     // In this order: the connection goes before the next caller may have one.
-    pub(crate) connection: Box<SqliteConnection>,
+    pub(crate) connection: Connection,
     slot: MutexGuard<'a, Slot>,
 }
 
@@ -131,7 +171,7 @@ impl<'a> Transaction<'a> {
         let mut slot = slot.lock().await;
         let connection = match std::mem::replace(&mut *slot, Slot::Empty) {
             Slot::Idle(connection) => connection,
-            Slot::Empty => Box::new(open(path, key).await?),
+            Slot::Empty => open(path, key).await?,
             Slot::Closed => {
                 *slot = Slot::Closed;
                 return Err(Fault::refused("the store was closed"));

@@ -15,7 +15,7 @@ use zmon_domain::time::Timestamp;
 use zmon_ports::{DatabaseKey, KeySource, ProvisioningStore, SealReceipt, StoreFault, StoredState};
 
 use crate::audit::{self, AuditRecord, AuditVerdict};
-use crate::connection::{self, Slot, Transaction};
+use crate::connection::{self, Connection, Slot, Transaction};
 use crate::fault::{Fault, from_millis, to_millis};
 use crate::{files, installed};
 
@@ -53,14 +53,14 @@ impl SqlcipherStore {
         Ok(Self {
             path: path.to_owned(),
             key,
-            slot: Mutex::new(Slot::Idle(Box::new(connection))),
+            slot: Mutex::new(Slot::Idle(connection)),
         })
     }
 
-    async fn prepare(path: &Path, key: &DatabaseKey, at: Timestamp) -> Result<SqliteConnection, Fault> {
+    async fn prepare(path: &Path, key: &DatabaseKey, at: Timestamp) -> Result<Connection, Fault> {
         let mut connection = connection::open(path, key).await?;
         // `run` does the same, but its future is not `Send`.
-        let migrate = MIGRATIONS.run_direct(None, &mut connection, false);
+        let migrate = MIGRATIONS.run_direct(None, &mut *connection, false);
         migrate.await.map_err(migration_fault)?;
         create_device(&mut connection, at).await?;
         // A crash may have come between an erasure and the emptying of the log.
@@ -72,8 +72,7 @@ impl SqlcipherStore {
     pub async fn close(&self) {
         let mut slot = self.slot.lock().await;
         if let Slot::Idle(connection) = std::mem::replace(&mut *slot, Slot::Closed) {
-            // Everything is durable already; what this leaves undone the next opening does.
-            connection.close().await.ok();
+            connection.close().await;
         }
     }
 

@@ -108,7 +108,7 @@ impl Gate {
                 bail!("not one test ran");
             }
             if !status.success() {
-                bail!("{} tests failed", tally.failed());
+                bail!(tally.what_failed());
             }
             Ok(tally.by_kind())
         });
@@ -144,6 +144,13 @@ impl Gate {
                 stage.duration.as_secs_f64()
             );
             println!("{}", line.trim_end());
+        }
+        for (stage, error) in self
+            .stages
+            .iter()
+            .filter_map(|stage| Some((stage.name, stage.outcome.as_ref().err()?)))
+        {
+            println!("failed: {stage}: {error:#}");
         }
         for skipped in &self.skipped {
             println!("skipped: {skipped}");

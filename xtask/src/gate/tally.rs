@@ -34,7 +34,8 @@ pub(super) struct Tally {
     system_tests: Vec<String>,
     current: Kind,
     passed: BTreeMap<Kind, usize>,
-    failed: usize,
+    failed: Vec<String>,
+    failed_targets: Vec<String>,
     ignored: Vec<String>,
 }
 
@@ -45,7 +46,8 @@ impl Tally {
             system_tests,
             current: Kind::Unit,
             passed: BTreeMap::new(),
-            failed: 0,
+            failed: Vec::new(),
+            failed_targets: Vec::new(),
             ignored: Vec::new(),
         }
     }
@@ -57,13 +59,14 @@ impl Tally {
             self.current = kind;
         } else if let Some(counts) = line.strip_prefix("test result: ") {
             *self.passed.entry(self.current).or_default() += count(counts, "passed");
-            self.failed += count(counts, "failed");
-        } else if let Some(name) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.split_once(" ... ignored"))
-            .map(|(name, _)| name)
-        {
-            self.ignored.push(name.to_owned());
+        } else if let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) {
+            if outcome.starts_with("FAILED") {
+                self.failed.push(name.to_owned());
+            } else if outcome.starts_with("ignored") {
+                self.ignored.push(name.to_owned());
+            }
+        } else if let Some(target) = trimmed.strip_prefix("`-p ").and_then(|rest| rest.strip_suffix('`')) {
+            self.failed_targets.push(target.to_owned());
         }
         !(line.is_empty()
             || ["Compiling ", "Finished ", "Fresh "]
@@ -96,7 +99,17 @@ impl Tally {
     }
 
     pub(super) fn failed(&self) -> usize {
-        self.failed
+        self.failed.len()
+    }
+
+    /// Such as `2 tests failed: a::b, c::d (in zmon-domain --lib)`; a target may fail with no failed test, when its
+    /// process crashed.
+    pub(super) fn what_failed(&self) -> String {
+        let tests = match self.failed.as_slice() {
+            [] => "no test failed, but a test process did not end as it should".to_owned(),
+            names => format!("{} tests failed: {}", names.len(), names.join(", ")),
+        };
+        format!("{tests} (in {})", self.failed_targets.join(", "))
     }
 
     /// Names of tests that are marked `#[ignore]`.
@@ -135,13 +148,16 @@ test error::tests::it_speaks ... ok
 test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
 test pairing::tests::it_waits ... ignored
      Running tests/contract.rs (target/debug/deps/contract-1a2b)
+test pairing::it_holds ... FAILED
 test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
      Running tests/pictures.rs (target/debug/deps/pictures-1a2b)
 test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
      Running tests/main_path.rs (target/debug/deps/main_path-1a2b)
 test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
    Doc-tests zmon_domain
-test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+error: 1 target failed:
+    `-p zmon-ports --test contract`";
 
     #[test]
     fn it_adds_up_every_result_by_kind() {
@@ -155,6 +171,23 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
             "unit 3, contract 2, integration 5, system 7, documentation 1"
         );
         assert_eq!(tally.ignored().collect::<Vec<_>>(), ["pairing::tests::it_waits"]);
+    }
+
+    #[test]
+    fn it_names_what_failed_also_where_a_process_crashed() {
+        let mut tally = Tally::new(Vec::new());
+        tally.take("    `-p zmon-tests --test service`");
+        assert_eq!(
+            tally.what_failed(),
+            "no test failed, but a test process did not end as it should (in zmon-tests --test service)"
+        );
+        for line in OUTPUT.lines() {
+            tally.take(line);
+        }
+        assert_eq!(
+            tally.what_failed(),
+            "1 tests failed: pairing::it_holds (in zmon-tests --test service, zmon-ports --test contract)"
+        );
     }
 
     #[test]

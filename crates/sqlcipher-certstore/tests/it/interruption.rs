@@ -109,3 +109,25 @@ async fn it_is_as_before_where_power_is_cut_inside_the_installation_and_installe
     let after = after.open().await.load().await.unwrap();
     assert_eq!(zmon_testkit::store::installed(after), installed);
 }
+
+/// A thread that still works in the database while the process ends crashes in SQLCipher's own end.
+#[tokio::test]
+async fn it_has_closed_the_database_when_it_is_dropped_also_in_the_middle_of_a_call() {
+    for polls in [None, Some(1), Some(3), Some(6)] {
+        let home = Home::new();
+        let store = home.open().await;
+        let (sample, entries) = installation(LABEL, true);
+        let mut left = 0;
+        if let Some(most) = polls {
+            let leave = || {
+                left += 1;
+                left == most
+            };
+            Unless(pin!(store.install(&sample, &entries, &seal_with_head)), leave).await;
+            assert_eq!(left, most, "the caller left midway");
+        }
+        drop(store);
+        // SQLite removes its log with the last connection.
+        assert!(!home.log().exists(), "after {polls:?} polls");
+    }
+}
