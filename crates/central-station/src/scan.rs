@@ -53,18 +53,49 @@ pub fn scan(png: &[u8]) -> Result<Scanned, Fault> {
         .map_err(|error| unreadable(format!("The file is not a readable PNG: {error}.")))?;
     let mut prepared = rqrr::PreparedImage::prepare(picture.to_luma8());
     let grids = prepared.detect_grids();
-    let [grid] = grids.as_slice() else {
-        return Err(unreadable(format!(
-            "There are {} QR codes in the picture. Take a picture that shows the monitor's code alone.",
-            grids.len()
-        )));
-    };
-    let (_, content) = grid.decode().map_err(|error| {
-        unreadable(format!(
-            "The QR code cannot be read: {error}. Take a sharper picture, straight from the front."
-        ))
-    })?;
+    let (grid, content) = match grids.as_slice() {
+        [] => Err(unreadable(
+            "There is no QR code in the picture. Take a sharper one, straight from the front.",
+        )),
+        [only] => match only.decode() {
+            Ok((_, content)) => Ok((only, content)),
+            Err(error) => Err(unreadable(format!(
+                "The QR code cannot be read: {error}. Take a sharper picture, straight from the front."
+            ))),
+        },
+        several => {
+            let mut readable = several.iter().filter_map(|grid| Some((grid, grid.decode().ok()?.1)));
+            match readable.next() {
+                Some((grid, content)) if readable.all(|(_, other)| other == content) => Ok((grid, content)),
+                _ => Err(too_many(several.len())),
+            }
+        }
+    }?;
+    // Modules of one code can look like the corners of another; what stands beside it is a second code, read or not.
+    if grids.iter().any(|other| !overlap(&grid.bounds, &other.bounds)) {
+        return Err(too_many(grids.len()));
+    }
     parse(content)
+}
+
+fn too_many(count: usize) -> Fault {
+    unreadable(format!(
+        "There are {count} QR codes in the picture. Take a picture that shows the monitor's code alone."
+    ))
+}
+
+/// Whether the upright rectangles around both share an area.
+fn overlap(one: &[rqrr::Point; 4], other: &[rqrr::Point; 4]) -> bool {
+    let span = |corners: &[rqrr::Point; 4], of: fn(&rqrr::Point) -> i32| {
+        let along = corners.each_ref().map(of);
+        (along.iter().min().copied(), along.iter().max().copied())
+    };
+    [|corner: &rqrr::Point| corner.x, |corner: &rqrr::Point| corner.y]
+        .into_iter()
+        .all(|of| {
+            let ((low, high), (other_low, other_high)) = (span(one, of), span(other, of));
+            low < other_high && other_low < high
+        })
 }
 
 /// Reads the text of a QR code. Only the one spelling of the protocol is accepted.

@@ -135,7 +135,7 @@ fn it_says_what_is_wrong_with_a_picture() {
     blank
         .write_to(&mut std::io::Cursor::new(&mut empty), image::ImageFormat::Png)
         .unwrap();
-    assert!(scan(&empty).unwrap_err().to_string().contains("0 QR codes"));
+    assert!(scan(&empty).unwrap_err().to_string().contains("no QR code"));
 }
 
 #[test]
@@ -429,5 +429,47 @@ fn the_program_compares_a_receipt_with_the_certificate_that_was_issued() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
+}
+
+/// Two screens in one picture, whose codes are these; the second one is damaged where `spoil` says so.
+fn two_screens(left: &str, right: &str, spoil: bool) -> Vec<u8> {
+    let render = |content: &str| {
+        let png = QrImageRenderer.render(content).unwrap().png;
+        image::load_from_memory(&png).unwrap().to_luma8()
+    };
+    let (left, mut right) = (render(left), render(right));
+    if spoil {
+        let (width, height) = right.dimensions();
+        for x in width * 2 / 5..width * 3 / 5 {
+            for y in height * 2 / 5..height * 3 / 5 {
+                right.put_pixel(x, y, image::Luma([255]));
+            }
+        }
+    }
+    let mut both = image::GrayImage::from_pixel(
+        left.width() + right.width(),
+        left.height().max(right.height()),
+        image::Luma([255]),
+    );
+    image::imageops::replace(&mut both, &left, 0, 0);
+    image::imageops::replace(&mut both, &right, i64::from(left.width()), 0);
+    let mut png = Vec::new();
+    both.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png)
+        .unwrap();
+    png
+}
+
+#[test]
+fn it_refuses_a_picture_of_two_screens_also_where_it_can_read_only_one() {
+    let (one, other) = (fields("ZM-1").to_content(), fields("ZM-2").to_content());
+    let pictures = [
+        two_screens(&one, &other, false),
+        two_screens(&one, &one, false),
+        two_screens(&one, &other, true),
+    ];
+    for (number, picture) in pictures.iter().enumerate() {
+        let fault = scan(picture).unwrap_err();
+        assert!(fault.to_string().contains("2 QR codes"), "{number}: {fault}");
     }
 }
