@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::{PairingCode, SessionPublicKey, TlsPin};
 use zmon_domain::qr::{DEFAULT_PORT, QrFields};
+use zmon_domain::secret::SecretText;
 use zmon_domain::time::Timestamp;
 use zmon_payload_envelope::keys::{derive_qr_key, verify_qr_content};
 use zmon_payload_envelope::seal::SigningKey;
@@ -17,7 +18,7 @@ use crate::fault::{Fault, FaultCode};
 #[derive(Debug)]
 pub struct Scanned {
     fields: QrFields,
-    content: String,
+    content: SecretText,
     has_mac: bool,
 }
 
@@ -130,7 +131,7 @@ pub fn parse(content: String) -> Result<Scanned, Fault> {
     }
     Ok(Scanned {
         fields,
-        content,
+        content: SecretText::new(content),
         has_mac: read.mac.is_some(),
     })
 }
@@ -154,7 +155,7 @@ impl Scanned {
             )),
             SigningKey::Hmac { device_key } => {
                 let qr_key = derive_qr_key(device_key, &self.fields.device_id);
-                verify_qr_content(&qr_key, &self.content).map_err(|_| {
+                verify_qr_content(&qr_key, self.content.expose()).map_err(|_| {
                     forged(
                         "The QR code's mac is wrong: the code is forged, or the monitor was commissioned by another \
                          station. Nothing was issued. Look whether something is stuck over the screen.",

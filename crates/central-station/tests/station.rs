@@ -75,6 +75,10 @@ fn it_reads_a_monitors_screen_and_verifies_that_it_is_the_monitors_own() {
         let png = QrImageRenderer.render(&content(&fields, &key)).unwrap().png;
         let scanned = scan(&png).unwrap();
         assert_eq!(scanned.claimed_device(), &fields.device_id);
+        assert!(
+            !format!("{scanned:?}").contains("X7Y9Z2"),
+            "the pairing code is a secret"
+        );
         let read = scanned.verify(&key).unwrap();
         assert_eq!(read.to_content(), fields.to_content());
     }
