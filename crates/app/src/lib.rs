@@ -12,6 +12,7 @@ pub mod control_socket;
 pub mod entropy;
 pub mod hardening;
 pub mod release;
+pub mod service_manager;
 pub mod shutdown;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -20,8 +20,8 @@ use crate::clock::SystemClock;
 use crate::configuration::Configuration;
 use crate::control_socket;
 use crate::entropy::SystemEntropy;
-use crate::release;
 use crate::text::utc;
+use crate::{release, service_manager};
 
 /// The adapters of the device.
 type Device = Adapters<
@@ -107,6 +107,7 @@ async fn run(
     });
 
     announce(configuration, &service.get_status().await);
+    tokio::spawn(service_manager::report(service.clone()));
     let outcome = tokio::select! {
         reason = shutdown => {
             info!(reason, "stopping");
@@ -117,6 +118,7 @@ async fn run(
             Err(ServeFault("the timer ended unasked; start the service again and send its log to the manufacturer".into()))
         }
     };
+    service_manager::stopping();
     service.stop().await;
     drop(stop_api);
     // Both finish the answers under way, in bounded time.

@@ -3,4 +3,5 @@
 
 mod command_line;
 mod device;
+mod service_manager;
 mod support;

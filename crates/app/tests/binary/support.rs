@@ -82,7 +82,14 @@ impl Site {
 
     /// Starts the service and waits until it is ready.
     pub(crate) fn serve(&self) -> Device {
-        let mut child = self.command(&["serve"]).stdout(Stdio::null()).spawn().unwrap();
+        self.serve_with(&[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Device {
+        let mut command = self.command(&["serve"]);
+        command.stdout(Stdio::null()).envs(environment.iter().copied());
+        let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = channel();
         thread::spawn(move || {
