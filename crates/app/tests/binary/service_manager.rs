@@ -34,10 +34,7 @@ fn says_ready_status_alive_and_stopping() {
     let path = site.path("notify");
     let manager = Manager(UnixDatagram::bind(&path).unwrap());
     manager.0.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut device = site.serve_with(&[
-        ("NOTIFY_SOCKET", path.to_str().unwrap()),
-        ("WATCHDOG_USEC", "500000"),
-    ]);
+    let mut device = site.serve_with(&[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "500000")]);
     manager.wait_for("READY=1");
     manager.wait_for("STATUS=UNPROVISIONED: waiting until somebody opens pairing");
     manager.wait_for("WATCHDOG=1");
