@@ -96,6 +96,9 @@ codes! {
     /// The list of devices has faults.
     FleetInvalid, Local, "The list of devices has faults; nothing was sent",
         "Correct every named line and run the command again.";
+    /// The run was stopped before this device's turn.
+    Interrupted, Local, "The run was stopped before this device's turn",
+        "Run the same command again: it goes on where it stopped.";
     /// No readable code, or more than one.
     PictureUnreadable, Scan, "The picture shows no readable QR code",
         "Take a sharp picture, straight from the front, that shows the monitor's code alone.";

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::time::MAX_PAYLOAD_LIFETIME;
+use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 
 use super::fleet::Row;
 use super::journal::{Entry, State};
@@ -24,6 +26,13 @@ use crate::station::Monitor;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 /// No wait is longer: a QR code lives ten minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A push refused with one of these leaves the session as it is, so that the same body may be pushed again; after every other
+/// refusal it is worth nothing (`protocol.md`, "Validation order").
+const PUSHED_AGAIN_AFTER: [ErrorCode; 3] = [
+    ErrorCode::RateLimited,
+    ErrorCode::PairingInProgress,
+    ErrorCode::RequestTimeout,
+];
 
 /// Where a device's files are.
 struct Files {
@@ -49,6 +58,22 @@ struct Failure {
     keep: bool,
 }
 
+impl Failure {
+    /// The device may have installed what it was sent before: that is what counts, whatever went wrong after it.
+    fn after_a_lost_answer(self, device_id: &str) -> Self {
+        let detail = format!(
+            "{} An earlier answer was lost: the monitor may hold this configuration. If its screen says so, save what \
+             `zmon-provision status --receipt` prints there as receipts/{device_id}.jws and run the command again.",
+            self.detail
+        );
+        Self {
+            code: FaultCode::AnswerLost.as_str().into(),
+            detail,
+            keep: self.keep,
+        }
+    }
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         Self {
@@ -70,9 +95,19 @@ pub(super) async fn provision(batch: Arc<Batch>, row: Row) -> Outcome {
         code: String::new(),
         detail: String::new(),
         time: String::new(),
+        elapsed_ms: 0,
         receipt: String::new(),
     };
-    match attempt(&batch, &row, &mut outcome).await {
+    let attempted = match batch.place().await {
+        Some(place) => {
+            let begun = Instant::now();
+            let attempted = attempt(&batch, &row, &mut outcome, place).await;
+            outcome.elapsed_ms = begun.elapsed().as_millis() as u64;
+            attempted
+        }
+        None => Err(Fault::new(FaultCode::Interrupted, "Nothing was made or sent for it.").into()),
+    };
+    match attempted {
         Ok(()) => {
             outcome.provisioned = true;
             outcome.code = "Provisioned".into();
@@ -89,7 +124,46 @@ pub(super) async fn provision(batch: Arc<Batch>, row: Row) -> Outcome {
     outcome
 }
 
-async fn attempt(batch: &Arc<Batch>, row: &Row, outcome: &mut Outcome) -> Result<(), Failure> {
+async fn attempt(
+    batch: &Arc<Batch>,
+    row: &Row,
+    outcome: &mut Outcome,
+    place: OwnedSemaphorePermit,
+) -> Result<(), Failure> {
+    let monitor = scan(batch, row).await?;
+    let device_id = monitor.device_id().as_str();
+    outcome.device_id = device_id.into();
+    let known = batch.entry(device_id);
+    let session = monitor.qr.key.to_base64url();
+    // A code of another session is a newer one: the monitor has been given free, or was never reached.
+    let known = known.filter(|entry| entry.session_key.as_ref() == Some(&session));
+    let files = Files::of(&batch.folder, device_id);
+    match known.as_ref().map(|entry| entry.state) {
+        Some(State::Provisioned) => {
+            outcome.earlier = true;
+            outcome.time = written(Timestamp::from_millis(known.map_or(0, |entry| entry.at)));
+            return Ok(());
+        }
+        // A run that was killed may have kept the receipt and not noted it, or a person has brought it.
+        Some(_) if files.body.is_file() && files.certificate.is_file() => {
+            if files.verify_kept_receipt(batch, &monitor).is_ok() {
+                return finish(batch, device_id, session, &files, Ok(()));
+            }
+        }
+        _ => {
+            seal(batch, row, &monitor, &files)?;
+            batch.note(device_id, State::Sealed, Some(session.clone()), "Sealed", "")?;
+        }
+    }
+    // A run that was killed may have sent what it had sealed.
+    let lost_before =
+        known.is_some_and(|entry| entry.state == State::Sealed || entry.code == FaultCode::AnswerLost.as_str());
+    let pushed = push(batch, &monitor, &files, lost_before, place).await;
+    finish(batch, device_id, session, &files, pushed)
+}
+
+/// The monitor in the row's picture.
+async fn scan(batch: &Arc<Batch>, row: &Row) -> Result<Monitor, Fault> {
     let (station, picture) = (batch.station.clone(), row.picture.clone());
     let scanned = tokio::task::spawn_blocking(move || {
         let png = std::fs::read(&picture).map_err(at("read", &picture))?;
@@ -98,53 +172,42 @@ async fn attempt(batch: &Arc<Batch>, row: &Row, outcome: &mut Outcome) -> Result
     let monitor = scanned
         .await
         .map_err(|error| Fault::local(format!("The scan broke off: {error}.")))??;
-    let device_id = monitor.device_id().as_str().to_owned();
-    if row
-        .device_id
-        .as_ref()
-        .is_some_and(|expected| expected != monitor.device_id())
-    {
-        let detail = format!(
-            "The picture shows {device_id}, the list says {}: nothing was sent.",
-            outcome.device_id
-        );
-        return Err(Fault::new(FaultCode::OtherDevice, detail).into());
+    let device_id = monitor.device_id();
+    let other = |detail: String| Err(Fault::new(FaultCode::OtherDevice, detail));
+    if let Some(expected) = row.device_id.as_ref().filter(|expected| *expected != device_id) {
+        return other(format!(
+            "The picture shows {device_id}, the list says {expected}: nothing was sent."
+        ));
     }
-    outcome.device_id.clone_from(&device_id);
-    if !batch
-        .met
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(device_id.clone())
-    {
-        let detail = format!("{device_id} is in an earlier row too: nothing was sent for this one.");
-        return Err(Fault::new(FaultCode::OtherDevice, detail).into());
+    let mut met = batch.met.lock().unwrap_or_else(PoisonError::into_inner);
+    if !met.insert(device_id.as_str().into()) {
+        return other(format!(
+            "{device_id} is in an earlier row too: nothing was sent for this one."
+        ));
     }
-    let known = batch.entry(&device_id);
-    if let Some(entry) = known.as_ref().filter(|entry| entry.state == State::Provisioned) {
-        outcome.earlier = true;
-        outcome.time = written(zmon_domain::time::Timestamp::from_millis(entry.at));
-        return Ok(());
-    }
-    let files = Files::of(&batch.folder, &device_id);
-    let session = monitor.qr.key.to_base64url();
-    let kept = known.is_some_and(|entry| entry.session_key.as_ref() == Some(&session));
-    if !(kept && files.body.is_file() && files.certificate.is_file()) {
-        seal(batch, row, &monitor, &files)?;
-        batch.note(&device_id, State::Sealed, Some(session.clone()), "Sealed", "")?;
-    }
-    let finished = push(batch, &monitor, &files).await;
-    match &finished {
-        Ok(()) => batch.note(&device_id, State::Provisioned, None, "Provisioned", "")?,
+    drop(met);
+    Ok(monitor)
+}
+
+/// Notes what has become of a device, and erases the body where it is worth nothing any more.
+fn finish(
+    batch: &Batch,
+    device_id: &str,
+    session: String,
+    files: &Files,
+    pushed: Result<(), Failure>,
+) -> Result<(), Failure> {
+    match &pushed {
+        Ok(()) => batch.note(device_id, State::Provisioned, Some(session), "Provisioned", "")?,
         Err(failure) => {
             let session = failure.keep.then_some(session);
-            batch.note(&device_id, State::Failed, session, &failure.code, &failure.detail)?;
+            batch.note(device_id, State::Failed, session, &failure.code, &failure.detail)?;
         }
     }
-    if finished.as_ref().err().is_none_or(|failure| !failure.keep) {
+    if pushed.as_ref().err().is_none_or(|failure| !failure.keep) {
         erase(&files.body)?;
     }
-    finished
+    pushed
 }
 
 /// Makes the body and keeps it with its certificate, before anything is sent.
@@ -177,25 +240,20 @@ fn seal(batch: &Batch, row: &Row, monitor: &Monitor, files: &Files) -> Result<()
 }
 
 /// Pushes the kept body until there is an answer that counts, and keeps the verified receipt.
-async fn push(batch: &Batch, monitor: &Monitor, files: &Files) -> Result<(), Failure> {
-    let body = std::fs::read(&files.body).map_err(at("read", &files.body))?;
-    let body = body.trim_ascii_end();
-    let der = CertificateDer::from_pem_file(&files.certificate)
-        .map_err(|_| Fault::local(format!("{} is not a certificate.", files.certificate.display())))?;
-    let mut wait = FIRST_WAIT;
-    let mut tried = 1;
+async fn push(
+    batch: &Batch,
+    monitor: &Monitor,
+    files: &Files,
+    mut lost: bool,
+    mut place: OwnedSemaphorePermit,
+) -> Result<(), Failure> {
+    let body = files.body()?;
+    let mut tried = 0;
     let receipt = loop {
-        let (failure, asked) = match batch.station.push(monitor, body, batch.options.patience).await {
+        let (failure, asked) = match batch.station.push(monitor, &body, batch.options.patience).await {
             Ok(Answer::Provisioned { receipt }) => break receipt,
             Ok(Answer::Refused(refusal)) => {
-                // These three leave the session as it is; after every other refusal this body is worth nothing.
-                let again = [
-                    ErrorCode::RateLimited,
-                    ErrorCode::PairingInProgress,
-                    ErrorCode::RequestTimeout,
-                ]
-                .iter()
-                .any(|code| code.as_str() == refusal.code);
+                let again = PUSHED_AGAIN_AFTER.iter().any(|code| code.as_str() == refusal.code);
                 let failure = Failure {
                     code: refusal.code,
                     detail: format!("{} {}", refusal.detail, refusal.next_action),
@@ -204,27 +262,77 @@ async fn push(batch: &Batch, monitor: &Monitor, files: &Files) -> Result<(), Fai
                 if !again {
                     return Err(failure);
                 }
-                (failure, refusal.retry_after.map(Duration::from_secs))
+                (failure, refusal.retry_after)
             }
-            Err(fault) if matches!(fault.code, FaultCode::NoConnection | FaultCode::AnswerLost) => (fault.into(), None),
-            Err(fault) => return Err(fault.into()),
+            Err(fault) => {
+                lost |= fault.code == FaultCode::AnswerLost;
+                let again = matches!(fault.code, FaultCode::NoConnection | FaultCode::AnswerLost);
+                let unheard = lost && fault.code != FaultCode::AnswerLost;
+                let failure = Failure::from(fault);
+                let failure = if unheard {
+                    failure.after_a_lost_answer(monitor.device_id().as_str())
+                } else {
+                    failure
+                };
+                if !again {
+                    return Err(failure);
+                }
+                (failure, None)
+            }
         };
+        tried += 1;
         if tried >= batch.options.attempts {
             return Err(failure);
         }
-        tried += 1;
-        tokio::time::sleep(wait.max(asked.unwrap_or_default()).min(LONGEST_WAIT)).await;
-        wait *= 2;
+        // Others work meanwhile.
+        drop(place);
+        tokio::select! {
+            () = tokio::time::sleep(pause(tried, asked)) => {}
+            () = batch.stopped() => return Err(failure),
+        }
+        match batch.place().await {
+            Some(again) => place = again,
+            None => return Err(failure),
+        }
     };
-    let expected = Expected {
-        device_id: monitor.device_id(),
-        body: Some(body),
-        certificate_sha256: Some(certificate_sha256(&der)),
-    };
-    batch.station.verify_receipt(&receipt, expected, Some(&der))?;
+    files.verify(batch, monitor, &body, &receipt)?;
     erase(&files.receipt)?;
     write_new(&files.receipt, &receipt)?;
     Ok(())
+}
+
+/// How long to wait after so many tries in vain, at least one; `asked` is the device's `Retry-After` in seconds.
+fn pause(tried: u32, asked: Option<u64>) -> Duration {
+    let doubled = FIRST_WAIT.saturating_mul(1 << tried.saturating_sub(1).min(16));
+    doubled
+        .max(Duration::from_secs(asked.unwrap_or_default()))
+        .min(LONGEST_WAIT)
+}
+
+impl Files {
+    /// The body as it is sent: files end with a line feed, bodies do not.
+    fn body(&self) -> Result<Vec<u8>, Fault> {
+        let mut body = std::fs::read(&self.body).map_err(at("read", &self.body))?;
+        body.truncate(body.trim_ascii_end().len());
+        Ok(body)
+    }
+
+    fn verify(&self, batch: &Batch, monitor: &Monitor, body: &[u8], receipt: &str) -> Result<(), Fault> {
+        let der = CertificateDer::from_pem_file(&self.certificate)
+            .map_err(|_| Fault::local(format!("{} is not a certificate.", self.certificate.display())))?;
+        let expected = Expected {
+            device_id: monitor.device_id(),
+            body: Some(body),
+            certificate_sha256: Some(certificate_sha256(&der)),
+        };
+        batch.station.verify_receipt(receipt, expected, Some(&der)).map(drop)
+    }
+
+    /// Whether a receipt for the kept body is there already.
+    fn verify_kept_receipt(&self, batch: &Batch, monitor: &Monitor) -> Result<(), Fault> {
+        let receipt = std::fs::read_to_string(&self.receipt).map_err(at("read", &self.receipt))?;
+        self.verify(batch, monitor, &self.body()?, receipt.trim_ascii_end())
+    }
 }
 
 fn erase(file: &Path) -> Result<(), Fault> {
@@ -262,5 +370,19 @@ impl Batch {
                 detail: detail.into(),
                 at: now().as_millis(),
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_as_long_as_the_device_asks_doubles_its_own_wait_and_never_waits_longer_than_a_minute() {
+        let seconds = |tried, asked| pause(tried, asked).as_secs();
+        let own: Vec<_> = (1..8).map(|tried| seconds(tried, None)).collect();
+        assert_eq!(own, [2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!((seconds(1, Some(5)), seconds(4, Some(5))), (5, 16));
+        assert_eq!((seconds(0, Some(0)), seconds(u32::MAX, Some(u64::MAX))), (2, 60));
     }
 }

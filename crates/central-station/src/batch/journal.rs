@@ -1,7 +1,7 @@
 //! What has happened to each device, in a file of JSON lines that survives everything: the batch goes on from it.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -31,7 +31,8 @@ pub struct Entry {
     pub device_id: String,
     /// How far it is.
     pub state: State,
-    /// The key of the session that the kept body is sealed for; none where no body is kept.
+    /// The key of the session that the kept body is sealed for, or that brought the device to its end; none where the body
+    /// is worth nothing any more.
     pub session_key: Option<String>,
     /// What happened, in one word.
     pub code: String,
@@ -45,6 +46,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
+    /// Length of the whole lines, in bytes.
+    length: u64,
     entries: HashMap<String, Entry>,
 }
 
@@ -58,11 +61,14 @@ impl Journal {
             .mode(0o600)
             .open(path)
             .map_err(at("open", path))?;
-        file.try_lock().map_err(|_| {
-            let path = path.display();
-            Fault::local(format!(
-                "{path} is in use: another batch runs in this folder. Wait for its end."
-            ))
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                let path = path.display();
+                Fault::local(format!(
+                    "{path} is in use: another batch runs in this folder. Wait for its end; nothing was sent."
+                ))
+            }
+            TryLockError::Error(error) => at("lock", path)(error),
         })?;
         let mut entries = HashMap::new();
         let mut whole = 0_u64;
@@ -87,7 +93,11 @@ impl Journal {
         file.set_len(whole).map_err(at("repair", path))?;
         let mut file = file;
         file.seek(SeekFrom::End(0)).map_err(at("read", path))?;
-        Ok(Self { file, entries })
+        Ok(Self {
+            file,
+            length: whole,
+            entries,
+        })
     }
 
     pub(super) fn entry(&self, device_id: &str) -> Option<&Entry> {
@@ -98,10 +108,17 @@ impl Journal {
     pub(super) fn write(&mut self, entry: Entry) -> Result<(), Fault> {
         let failed = |error: &dyn std::fmt::Display| Fault::local(format!("Cannot write the journal: {error}."));
         let line = serde_json::to_string(&entry).map_err(|error| failed(&error))?;
-        self.file
-            .write_all(format!("{line}\n").as_bytes())
-            .and_then(|()| self.file.sync_data())
-            .map_err(|error| failed(&error))?;
+        let line = format!("{line}\n");
+        let written = self
+            .file
+            .write_all(line.as_bytes())
+            .and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // Half a line would damage the one that comes after it.
+            let _ = self.file.set_len(self.length);
+            return Err(failed(&error));
+        }
+        self.length += line.len() as u64;
         self.entries.insert(entry.device_id.clone(), entry);
         Ok(())
     }

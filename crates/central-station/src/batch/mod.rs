@@ -3,6 +3,9 @@
 //! The folder of a batch holds `journal.jsonl`, `bodies/` (what may have to be pushed again, sealed, mode 0600, erased
 //! when the device is finished), `certificates/` and `receipts/`, and after each run `report.csv` and `report.html`.
 //! In memory are the devices at work and one small record for each row, never the pictures or bodies of all.
+//!
+//! A run that is stopped, or killed, loses no device: what may have reached one is kept before it is sent, and the next run
+//! pushes the same body again.
 
 mod device;
 mod fleet;
@@ -11,14 +14,17 @@ mod report;
 
 use std::collections::HashSet;
 use std::fs::DirBuilder;
+use std::future::Future;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultCode};
 use crate::home::at;
 use crate::push::Patience;
 use crate::station::Station;
@@ -28,11 +34,13 @@ pub use journal::{Entry, State};
 
 /// Most faults of a list that are told at once.
 pub const MAX_FAULTS: usize = 1_000;
+/// For each place there are so many devices at most that are at work or wait to be tried again.
+const DEVICES_PER_PLACE: usize = 4;
 
 /// How a batch is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Devices at work at the same time, at least one.
+    /// Devices at work at the same time, at least one. One that waits to be tried again gives its place away.
     pub parallel: usize,
     /// How often one device is tried in one run, at least once.
     pub attempts: u32,
@@ -60,12 +68,14 @@ pub struct Outcome {
     pub detail: String,
     /// When (RFC 3339, UTC).
     pub time: String,
+    /// How long this run was at it, waiting included, in milliseconds.
+    pub elapsed_ms: u64,
     /// File of the receipt, below the batch's folder; empty where there is none.
     pub receipt: String,
 }
 
 impl Outcome {
-    /// In one word.
+    /// In a word or two.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match (self.provisioned, self.earlier) {
@@ -74,10 +84,17 @@ impl Outcome {
             (false, _) => "not provisioned",
         }
     }
+
+    /// Whether the run was stopped before this device's turn: nothing was made or sent for it.
+    #[must_use]
+    pub fn is_not_begun(&self) -> bool {
+        self.code == FaultCode::Interrupted.as_str()
+    }
 }
 
 /// The counts of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Rows of the list.
     pub devices: usize,
@@ -87,6 +104,8 @@ pub struct Summary {
     pub earlier: usize,
     /// Not provisioned.
     pub failed: usize,
+    /// Of these not begun, because the run was stopped.
+    pub not_begun: usize,
 }
 
 /// Reads the whole list and collects every fault, before anything is sent. Gives the number of rows.
@@ -147,18 +166,40 @@ struct Batch {
     journal: Mutex<Journal>,
     /// Devices that this run has met: a second row for one is refused.
     met: Mutex<HashSet<String>>,
+    places: Arc<Semaphore>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Batch {
+    /// A place to work, in the order of asking; none once the run is stopped.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        // The semaphore is never closed.
+        place.ok().filter(|_| !*self.stopped.borrow())
+    }
+
+    /// Returns when the run is stopped.
+    async fn stopped(&self) {
+        // The sender lives as long as devices are at work.
+        let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
+    }
 }
 
 /// Provisions every device of a list that [`validate`] found good; `tell` hears each outcome as it comes.
 ///
+/// When `stop` is there, no further device is begun or tried again; those whose push is under way are brought to their end,
+/// the others are told as not begun, and the report is written. The next run in the same folder goes on from there.
+///
 /// # Errors
-/// Where the folder, the journal or the report cannot be written. A device that fails is an outcome, not an error.
+/// Where another run is at work in the folder; where the folder, the journal or the report cannot be written. A device that
+/// fails is an outcome, not an error.
 pub async fn run(
     station: Station,
     list: &Path,
     defaults: &Defaults,
     folder: &Path,
     options: Options,
+    stop: impl Future<Output = ()>,
     mut tell: impl FnMut(&Outcome),
 ) -> Result<(Summary, Vec<Outcome>), Fault> {
     for part in ["", "bodies", "certificates", "receipts"] {
@@ -171,6 +212,7 @@ pub async fn run(
     }
     let journal = Journal::open(&folder.join("journal.jsonl"))?;
     let parallel = options.parallel.max(1);
+    let (stopping, stopped) = watch::channel(false);
     let batch = Arc::new(Batch {
         ca_certificate: station.certificate_authority()?.certificate_pem().into(),
         station,
@@ -178,6 +220,8 @@ pub async fn run(
         options,
         journal: Mutex::new(journal),
         met: Mutex::new(HashSet::new()),
+        places: Arc::new(Semaphore::new(parallel)),
+        stopped,
     });
     let changed = || {
         Fault::local(format!(
@@ -185,25 +229,28 @@ pub async fn run(
             list.display()
         ))
     };
-    let fleet = Fleet::open(list, defaults)?.map_err(|_| changed())?;
-    let (mut outcomes, mut at_work) = (Vec::new(), JoinSet::new());
-    let mut ended = |outcome: Result<Outcome, tokio::task::JoinError>| {
+    let mut rows = Fleet::open(list, defaults)?.map_err(|_| changed())?;
+    let (mut outcomes, mut at_work, mut stop) = (Vec::new(), JoinSet::new(), pin!(stop));
+    let mut ended = |outcome: Result<Outcome, JoinError>| {
         let outcome = outcome.map_err(|error| Fault::local(format!("A device's task broke off: {error}.")))?;
         tell(&outcome);
         outcomes.push(outcome);
         Ok::<_, Fault>(())
     };
-    for row in fleet {
-        let row = row.map_err(|_| changed())?;
-        if at_work.len() >= parallel
-            && let Some(outcome) = at_work.join_next().await
+    loop {
+        while at_work.len() < parallel.saturating_mul(DEVICES_PER_PLACE)
+            && let Some(row) = rows.next()
         {
-            ended(outcome)?;
+            // Once the run is stopped, these end at once.
+            at_work.spawn(device::provision(Arc::clone(&batch), row.map_err(|_| changed())?));
         }
-        at_work.spawn(device::provision(Arc::clone(&batch), row));
-    }
-    while let Some(outcome) = at_work.join_next().await {
-        ended(outcome)?;
+        tokio::select! {
+            () = &mut stop, if !*stopping.borrow() => { stopping.send_replace(true); }
+            outcome = at_work.join_next() => match outcome {
+                Some(outcome) => ended(outcome)?,
+                None => break,
+            },
+        }
     }
     outcomes.sort_by_key(|outcome| outcome.line);
     let count = |of: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| of(outcome)).count();
@@ -212,6 +259,7 @@ pub async fn run(
         provisioned: count(|outcome| outcome.provisioned),
         earlier: count(|outcome| outcome.earlier),
         failed: count(|outcome| !outcome.provisioned),
+        not_begun: count(Outcome::is_not_begun),
     };
     report::write(folder, &outcomes, &summary)?;
     Ok((summary, outcomes))

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use zmon_central_station::batch::{Defaults, Options, Outcome as DeviceOutcome, run, validate};
 use zmon_central_station::push::Patience;
 use zmon_central_station::{Fault, FaultCode, Station};
@@ -15,6 +17,8 @@ use super::{Failure, Outcome, Report, language, printable, server_url, sync_inte
 
 /// Some devices are not provisioned.
 const SOME_FAILED: u8 = 9;
+/// Ended by a second SIGINT or SIGTERM, as a shell says it.
+const CUT_SHORT: i32 = 130;
 
 #[derive(Args)]
 pub(super) struct Batch {
@@ -91,15 +95,56 @@ pub(super) async fn batch(station: Station, arguments: &Batch, quiet: bool) -> O
         attempts: arguments.attempts,
         patience: Patience::default(),
     };
-    let (summary, outcomes) = run(station, &arguments.list, &defaults, &arguments.out, options, tell).await?;
+    let stop = asked_to_stop(bar.clone())?;
+    let (summary, outcomes) = run(station, &arguments.list, &defaults, &arguments.out, options, stop, tell).await?;
     bar.finish();
     let out = arguments.out.display();
+    let mut text = format!(
+        "{} devices: {} provisioned ({} of them earlier), {} not provisioned. The report is {out}/report.html.",
+        summary.devices, summary.provisioned, summary.earlier, summary.failed
+    );
+    if summary.not_begun > 0 {
+        text.push_str(&format!(
+            "\nThe run was stopped before the turn of {} devices. Run the same command again: it goes on from there.",
+            summary.not_begun
+        ));
+    }
     Ok(Report {
-        text: format!(
-            "{} devices: {} provisioned ({} of them earlier), {} not provisioned. The report is {out}/report.html.",
-            summary.devices, summary.provisioned, summary.earlier, summary.failed
-        ),
+        text,
         json: json!({ "summary": summary, "devices": outcomes }),
         exit_code: if summary.failed == 0 { 0 } else { SOME_FAILED },
     })
+}
+
+/// Returns at the first SIGINT or SIGTERM; the second one ends the program at once, which loses nothing either.
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever asks to stop wants to hear that it was understood"
+)]
+fn asked_to_stop(bar: ProgressBar) -> Result<impl Future<Output = ()>, Fault> {
+    let listen = |kind| signal(kind).map_err(|error| Fault::local(format!("Cannot wait for signals: {error}.")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (asked, is_asked) = oneshot::channel();
+    tokio::spawn(async move {
+        either(&mut interrupt, &mut terminate).await;
+        bar.suspend(|| {
+            eprintln!(
+                "Stopping: pushes under way come to their end, nothing further is begun. Once more ends it at once."
+            );
+        });
+        let _ = asked.send(());
+        either(&mut interrupt, &mut terminate).await;
+        std::process::exit(CUT_SHORT);
+    });
+    Ok(async {
+        // The task above never ends without having sent.
+        let _ = is_asked.await;
+    })
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
 }
