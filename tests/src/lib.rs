@@ -2,5 +2,6 @@
 
 pub mod bench;
 pub mod device;
+pub mod quick;
 pub mod station;
 pub mod vectors;
