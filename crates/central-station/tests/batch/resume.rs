@@ -1,9 +1,10 @@
 //! Waiting, stopping, and going on: no device is lost, and none is configured twice.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Conduct, Ward, accepted, batch, codes, run_until};
 use serde_json::Value;
+use tokio::time::Instant;
 use zmon_central_station::FaultCode;
 use zmon_central_station::home::Home;
 use zmon_domain::identity::DeviceId;
