@@ -1,5 +1,4 @@
 //! Of payloads that race for one session, one wins, and every other one hears of a conflict (`threats.md`, row 5).
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 use std::sync::Arc;
 
