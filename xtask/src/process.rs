@@ -19,6 +19,25 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a program whose output is of interest only where it fails.
+///
+/// # Errors
+/// Where it cannot be started or ends with another status than success.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {}", Line(command)))?;
+    ensure!(
+        output.status.success(),
+        "{}{}{} ended with {}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+        Line(command),
+        output.status
+    );
+    Ok(())
+}
+
 /// Runs a program to its end and hands over each line of its output, both streams in the order of writing.
 ///
 /// # Errors

@@ -6,8 +6,14 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 
+/// The status of `RequestInvalid`, which is this API's own and in no catalogue.
+pub(crate) const REQUEST_INVALID: StatusCode = StatusCode::BAD_REQUEST;
+/// Its title.
+pub(crate) const REQUEST_INVALID_TITLE: &str = "The request does not follow the local API";
+
 /// An `application/problem+json` document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// Names the kind of problem: a URN that ends in `code`.
@@ -32,8 +38,8 @@ impl Problem {
     pub(crate) fn invalid_request(detail: impl Into<String>) -> Box<Self> {
         Box::new(Self {
             kind: urn("RequestInvalid"),
-            title: "The request does not follow the local API".into(),
-            status: StatusCode::BAD_REQUEST.as_u16(),
+            title: REQUEST_INVALID_TITLE.into(),
+            status: REQUEST_INVALID.as_u16(),
             detail: detail.into(),
             code: "RequestInvalid".into(),
             next_action: "Correct the request and send it again.".into(),
@@ -56,7 +62,7 @@ impl From<&ProvisioningError> for Problem {
         Self {
             kind: urn(entry.name),
             title: entry.title.into(),
-            status: status_of(error.code()).as_u16(),
+            status: http_status(error.code()).as_u16(),
             detail: error.message().into(),
             code: entry.name.into(),
             next_action: entry.next_action.into(),
@@ -70,7 +76,8 @@ fn urn(code: &str) -> String {
 }
 
 /// The status code of each row of the catalogue.
-const fn status_of(code: ErrorCode) -> StatusCode {
+#[must_use]
+pub const fn http_status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::EnvelopeInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::SignatureInvalid => StatusCode::UNAUTHORIZED,

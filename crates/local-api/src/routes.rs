@@ -1,4 +1,4 @@
-//! Paths to use cases.
+//! From requests to use cases.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Frame};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use zmon_ports::{EventSubscription, ProvisioningService};
 
 use crate::events;
 use crate::problem::Problem;
+use crate::table::Route;
 use crate::view::{DeprovisionRequest, PairingRequest, PairingView, ReceiptView, StatusView};
 
 /// Largest request body in bytes.
@@ -49,33 +50,6 @@ pub(crate) struct Api<S> {
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-#[derive(Clone, Copy)]
-enum Route {
-    Status,
-    Receipt,
-    OpenPairing,
-    CancelPairing,
-    QrPng,
-    QrSvg,
-    QrText,
-    Acknowledge,
-    Deprovision,
-    Events,
-}
-
-const ROUTES: &[(Method, &str, Route)] = &[
-    (Method::GET, "/v1/status", Route::Status),
-    (Method::GET, "/v1/receipt", Route::Receipt),
-    (Method::POST, "/v1/pairing", Route::OpenPairing),
-    (Method::DELETE, "/v1/pairing", Route::CancelPairing),
-    (Method::GET, "/v1/pairing/qr.png", Route::QrPng),
-    (Method::GET, "/v1/pairing/qr.svg", Route::QrSvg),
-    (Method::GET, "/v1/pairing/qr.txt", Route::QrText),
-    (Method::POST, "/v1/acknowledge", Route::Acknowledge),
-    (Method::POST, "/v1/deprovision", Route::Deprovision),
-    (Method::GET, "/v1/events", Route::Events),
-];
-
 impl<S: ProvisioningService> Api<S> {
     /// Answers one request.
     pub(crate) async fn answer<B>(&self, request: Request<B>) -> Answer
@@ -83,19 +57,22 @@ impl<S: ProvisioningService> Api<S> {
         B: Body<Data = Bytes> + Unpin + Send,
     {
         let path = request.uri().path();
-        let here = || ROUTES.iter().filter(|(_, at, _)| *at == path);
-        let mut answer = match here().find(|(method, ..)| method == request.method()) {
-            Some((.., route)) => self
-                .carry_out(*route, request.into_body())
-                .await
-                .unwrap_or_else(|problem| refusal(&problem)),
+        let here = || Route::ALL.iter().copied().filter(|route| route.path() == path);
+        let mut answer = match here().find(|route| route.method() == request.method()) {
+            Some(route) => match self.carry_out(route, request.into_body()).await {
+                Ok(mut answer) => {
+                    *answer.status_mut() = route.status();
+                    answer
+                }
+                Err(problem) => refusal(&problem),
+            },
             None if here().next().is_none() => refusal(&Problem::with_next_action(
                 ErrorCode::NotFound,
                 "The local API has nothing at this path.",
                 "Use one of the paths below /v1 that the local API documents.",
             )),
             None => {
-                let methods: Vec<_> = here().map(|(method, ..)| method.as_str()).collect();
+                let methods: Vec<_> = here().map(|route| route.method().to_string()).collect();
                 let mut answer = refusal(&Problem::from(&ProvisioningError::from(ErrorCode::MethodNotAllowed)));
                 if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
                     answer.headers_mut().insert(ALLOW, methods);
@@ -141,7 +118,7 @@ impl<S: ProvisioningService> Api<S> {
     }
 
     async fn status(&self) -> Answer {
-        json_answer(StatusCode::OK, &StatusView::from(&self.service.get_status().await))
+        json_answer(&StatusView::from(&self.service.get_status().await))
     }
 
     async fn receipt(&self) -> Result<Answer, Box<Problem>> {
@@ -153,7 +130,7 @@ impl<S: ProvisioningService> Api<S> {
             )
         })?;
         let receipt = installed.receipt.0;
-        Ok(json_answer(StatusCode::OK, &ReceiptView { receipt }))
+        Ok(json_answer(&ReceiptView { receipt }))
     }
 
     async fn open_pairing<B>(&self, body: B) -> Result<Answer, Box<Problem>>
@@ -179,7 +156,7 @@ impl<S: ProvisioningService> Api<S> {
             expires_at: qr_code.expires_at().as_millis(),
             expires_in_seconds: left.unwrap_or(0),
         };
-        Ok(json_answer(StatusCode::CREATED, &view))
+        Ok(json_answer(&view))
     }
 
     async fn picture(
@@ -194,7 +171,7 @@ impl<S: ProvisioningService> Api<S> {
                 "Open pairing with POST /v1/pairing, then ask again.",
             )
         })?;
-        Ok(answer(StatusCode::OK, media_type, draw(&qr_code)))
+        Ok(answer(media_type, draw(&qr_code)))
     }
 
     fn events(&self) -> Answer {
@@ -272,17 +249,18 @@ fn refused(error: ProvisioningError) -> Box<Problem> {
 fn refusal(problem: &Problem) -> Answer {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(problem).unwrap_or_default();
-    answer(status, "application/problem+json", body.into())
-}
-
-fn json_answer(status: StatusCode, document: &impl Serialize) -> Answer {
-    let body = serde_json::to_vec(document).unwrap_or_default();
-    answer(status, "application/json", body.into())
-}
-
-fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body).boxed_unsync());
+    let mut answer = answer("application/problem+json", body.into());
     *answer.status_mut() = status;
+    answer
+}
+
+fn json_answer(document: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    answer("application/json", body.into())
+}
+
+fn answer(media_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body).boxed_unsync());
     answer
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -10,9 +10,11 @@ use zmon_ports::StatusReport;
 
 /// Where the device stands. Members that do not apply are null.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StatusView {
     /// The specification's spelling, for example `READY_TO_PAIR`.
+    #[cfg_attr(feature = "openapi", schemars(extend("enum" = crate::openapi::statuses())))]
     pub status: String,
     /// The phase, while the status is `PAIRING_RECEIVED`.
     pub phase: Option<String>,
@@ -26,6 +28,7 @@ pub struct StatusView {
 
 /// What is installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InstalledView {
     /// The six settings.
@@ -38,6 +41,7 @@ pub struct InstalledView {
 
 /// The six settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the members are the settings of the same names")]
 pub struct SettingsView {
@@ -52,6 +56,7 @@ pub struct SettingsView {
 
 /// The installed certificates, each list leaf first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct CertificatesView {
     /// The client's chain.
     pub client: Vec<CertificateView>,
@@ -63,6 +68,7 @@ pub struct CertificatesView {
 
 /// What is tracked about one certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateView {
     /// Lower-case hexadecimal.
@@ -81,6 +87,7 @@ pub struct CertificateView {
 
 /// Why provisioning failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FailureView {
     /// The code of the error catalogue.
@@ -93,6 +100,7 @@ pub struct FailureView {
 
 /// The receipt that the sender of the installed configuration got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct ReceiptView {
     /// JWS, compact serialisation.
     pub receipt: String,
@@ -100,6 +108,7 @@ pub struct ReceiptView {
 
 /// Asks for a pairing session; what is left out is taken from the device's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PairingRequest {
     /// The device id that the QR code shall show.
@@ -112,6 +121,7 @@ pub struct PairingRequest {
 
 /// An open pairing session. The pairing code is in the pictures alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PairingView {
     /// For display; the monotonic clock decides.
@@ -122,9 +132,12 @@ pub struct PairingView {
 
 /// `{"pin":...}`, erased on drop.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeprovisionRequest {
+    /// The administrator's PIN.
     #[serde(deserialize_with = "secret_text")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     pub(crate) pin: SecretText,
 }
 

@@ -21,7 +21,7 @@ without anything being changed.
 ";
 
 /// The document.
-pub(super) fn document() -> String {
+pub(crate) fn document() -> String {
     let mut text = HEAD.to_owned();
     for code in ErrorCode::ALL {
         let entry = code.entry();

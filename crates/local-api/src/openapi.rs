@@ -1,0 +1,80 @@
+//! The API as an OpenAPI document, from its table and its types.
+
+use zmon_domain::error::ErrorCode;
+use zmon_domain::status::ProvisioningStatus;
+use zmon_openapi::{Body, Interface, Operation, Refusal, schema_of};
+
+use crate::problem::{Problem, REQUEST_INVALID, REQUEST_INVALID_TITLE, http_status};
+use crate::table::Route;
+
+const DESCRIPTION: &str = "\
+What a screen, a command line or another program on the monitor does with the provisioning service, as HTTP/1.1 over a Unix
+socket. Whoever may open the socket may use it: its file is for its owner and group.
+
+Times are milliseconds since 1970. Every refusal is an `application/problem+json` (RFC 9457) with `code` and `nextAction`; the
+codes are those of the error catalogue. A path that does not exist is answered with `NotFound`, a path that does not take the
+method with `MethodNotAllowed`. No answer holds a private key, a session key or a PIN; the pairing code is in the three
+pictures of the QR code alone.";
+
+/// The control API as an OpenAPI 3.1 document, in JSON.
+#[must_use]
+pub fn openapi() -> serde_json::Value {
+    Interface {
+        title: "Z Monitor provisioning: control API",
+        description: DESCRIPTION,
+        version: "1",
+        server: (
+            "http://localhost",
+            "The Unix socket that `control.socket` of the device's configuration names; the host in a request does not matter.",
+        ),
+        operations: Route::ALL.iter().map(|route| route.operation()).collect(),
+        problem: schema_of::<Problem>,
+        elsewhere: [ErrorCode::NotFound, ErrorCode::MethodNotAllowed].map(refusal).into(),
+    }
+    .document()
+}
+
+/// What a row of the table says.
+pub(crate) fn operation<Takes: Body, Answers: Body>(
+    route: Route,
+    name: &'static str,
+    about: &'static [&'static str],
+    refuses: &[ErrorCode],
+) -> Operation {
+    let takes = Takes::content();
+    let mut refusals: Vec<_> = refuses.iter().copied().map(refusal).collect();
+    if takes.is_some() {
+        refusals.push(Refusal {
+            status: REQUEST_INVALID.as_u16(),
+            code: "RequestInvalid",
+            title: REQUEST_INVALID_TITLE,
+            header: None,
+        });
+        refusals.extend([ErrorCode::RequestTimeout, ErrorCode::PayloadTooLarge].map(refusal));
+    }
+    Operation {
+        method: route.method().to_string(),
+        path: route.path(),
+        name,
+        about,
+        takes,
+        status: route.status().as_u16(),
+        answers: Answers::content(),
+        refusals,
+    }
+}
+
+fn refusal(code: ErrorCode) -> Refusal {
+    let allow = ("Allow", "The methods that the path takes.");
+    Refusal {
+        status: http_status(code).as_u16(),
+        code: code.as_str(),
+        title: code.entry().title,
+        header: (code == ErrorCode::MethodNotAllowed).then_some(allow),
+    }
+}
+
+/// The spelling of every status.
+pub(crate) fn statuses() -> [&'static str; 6] {
+    ProvisioningStatus::ALL.map(ProvisioningStatus::as_str)
+}

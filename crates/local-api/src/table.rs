@@ -1,0 +1,122 @@
+//! The routes: the one place that says which paths and methods there are, and what each of them takes, answers and
+//! refuses. `docs/openapi-control.json` is made from it.
+
+use hyper::{Method, StatusCode};
+#[cfg(feature = "openapi")]
+use zmon_openapi::{EventStream, Json, Nothing, Operation, OptionalJson, Png, Svg, Text};
+
+#[cfg(feature = "openapi")]
+use crate::events::EventView;
+#[cfg(feature = "openapi")]
+use crate::view::{DeprovisionRequest, PairingRequest, PairingView, ReceiptView, StatusView};
+
+/// A row: documentation (its first line is the summary), name, method and path; what the body holds; status and contents
+/// of success; every code of the catalogue that the use case can refuse with. How a body that is too long, too late or not
+/// understood is refused goes without saying.
+macro_rules! routes {
+    ($(
+        $(#[doc = $about:literal])+
+        $route:ident: $method:ident $path:literal,
+        takes $takes:ty,
+        answers $status:ident $answers:ty,
+        refuses [$($code:ident),* $(,)?];
+    )*) => {
+        /// What is behind a path and a method.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Route { $($(#[doc = $about])+ $route,)* }
+
+        impl Route {
+            /// Every one.
+            pub(crate) const ALL: &[Self] = &[$(Self::$route,)*];
+
+            pub(crate) const fn method(self) -> Method {
+                match self { $(Self::$route => Method::$method,)* }
+            }
+
+            pub(crate) const fn path(self) -> &'static str {
+                match self { $(Self::$route => $path,)* }
+            }
+
+            /// The status of success.
+            pub(crate) const fn status(self) -> StatusCode {
+                match self { $(Self::$route => StatusCode::$status,)* }
+            }
+
+            /// What it says about itself.
+            #[cfg(feature = "openapi")]
+            pub(crate) fn operation(self) -> Operation {
+                match self { $(Self::$route => crate::openapi::operation::<$takes, $answers>(
+                    self,
+                    stringify!($route),
+                    &[$($about),+],
+                    &[$(zmon_domain::error::ErrorCode::$code),*],
+                ),)* }
+            }
+        }
+    };
+}
+
+routes! {
+    /// Where the device stands.
+    Status: GET "/v1/status",
+        takes Nothing,
+        answers OK Json<StatusView>,
+        refuses [];
+
+    /// The receipt that the sender of the installed configuration got.
+    Receipt: GET "/v1/receipt",
+        takes Nothing,
+        answers OK Json<ReceiptView>,
+        refuses [NotProvisioned];
+
+    /// Opens pairing and shows its QR code; a session that is open is cancelled first.
+    OpenPairing: POST "/v1/pairing",
+        takes OptionalJson<PairingRequest>,
+        answers CREATED Json<PairingView>,
+        refuses [
+            DeviceIdMismatch, PairingInProgress, AlreadyProvisioned, QrContentTooLong, NetworkError, StorageError,
+            ShuttingDown, UnknownError,
+        ];
+
+    /// Ends the open session, or stops the checks of a payload until its installation begins.
+    CancelPairing: DELETE "/v1/pairing",
+        takes Nothing,
+        answers OK Json<StatusView>,
+        refuses [NotPairing, AlreadyProvisioned, PairingInProgress, StorageError, UnknownError];
+
+    /// The QR code on the screen, 300x300 pixels.
+    QrPng: GET "/v1/pairing/qr.png",
+        takes Nothing,
+        answers OK Png,
+        refuses [NotPairing];
+
+    /// The QR code on the screen, for any size.
+    QrSvg: GET "/v1/pairing/qr.svg",
+        takes Nothing,
+        answers OK Svg,
+        refuses [NotPairing];
+
+    /// The QR code on the screen, for a terminal, with the pairing code below the symbol.
+    QrText: GET "/v1/pairing/qr.txt",
+        takes Nothing,
+        answers OK Text,
+        refuses [NotPairing];
+
+    /// Takes note of a failure or of a de-provisioning: the status becomes `UNPROVISIONED`.
+    Acknowledge: POST "/v1/acknowledge",
+        takes Nothing,
+        answers OK Json<StatusView>,
+        refuses [AlreadyProvisioned, PairingInProgress, StorageError, UnknownError];
+
+    /// Removes what is installed; needs the administrator's PIN.
+    Deprovision: POST "/v1/deprovision",
+        takes Json<DeprovisionRequest>,
+        answers OK Json<StatusView>,
+        refuses [AdminRequired, NotProvisioned, PairingInProgress, StorageError, UnknownError];
+
+    /// The specification's six signals, and `missed` for a subscriber that was too slow, from now on and until the service stops.
+    Events: GET "/v1/events",
+        takes Nothing,
+        answers OK EventStream<EventView>,
+        refuses [];
+}
