@@ -22,6 +22,8 @@ pub struct CatalogueEntry {
     pub name: &'static str,
     /// Short, the same for every occurrence.
     pub title: &'static str,
+    /// What is behind it most of the time; the message of an occurrence says what it was.
+    pub usual_cause: &'static str,
     /// What to do next, for the person or program that `fault` names.
     pub next_action: &'static str,
     /// Whether the same request can succeed later without anything being changed.
@@ -31,7 +33,7 @@ pub struct CatalogueEntry {
 }
 
 macro_rules! catalogue {
-    ($($(#[$doc:meta])* $code:ident, $fault:ident, $retryable:literal, $title:literal, $next:literal;)*) => {
+    ($($(#[$doc:meta])* $code:ident, $fault:ident, $retryable:literal, $title:literal, $cause:literal, $next:literal;)*) => {
         /// What went wrong, in one word (`docs/decisions.md`, `protocol.md`).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ErrorCode { $($(#[$doc])* $code,)* }
@@ -47,6 +49,7 @@ macro_rules! catalogue {
                     $(Self::$code => &CatalogueEntry {
                         name: stringify!($code),
                         title: $title,
+                        usual_cause: $cause,
                         next_action: $next,
                         retryable: $retryable,
                         fault: Fault::$fault,
@@ -60,87 +63,115 @@ macro_rules! catalogue {
 catalogue! {
     /// Step 1: nobody opened pairing.
     NotPairing, Operator, false, "No pairing session is open",
+        "Nobody has opened pairing, it was cancelled, or the session failed and its QR code is used up.",
         "Open pairing at the monitor, scan the new QR code and push again.";
     /// Step 1: the ten minutes are over.
     SessionExpired, Operator, false, "The pairing session has expired",
+        "More than the pairing time (ten minutes at most) passed between the QR code and the push.",
         "Show a new QR code at the monitor, scan it and push a payload made for it.";
     /// Step 1: another payload is being checked.
     PairingInProgress, Sender, true, "Another payload is being processed",
+        "Two stations, or one that pushes twice, reached the monitor at the same moment; or the installation has already begun.",
         "Wait for the outcome shown on the monitor before you push again.";
     /// Step 1: the device is provisioned.
     AlreadyProvisioned, Operator, false, "The device is already provisioned",
+        "The monitor has a configuration: an earlier push succeeded, perhaps with its answer lost.",
         "Let an administrator de-provision the monitor first if it is to be provisioned anew.";
     /// Step 2.
     RateLimited, Sender, true, "Too many requests from this address",
+        "More than three envelopes from this address did not open, or it asks for the status too often.",
         "Wait for the number of seconds in Retry-After, then send a payload sealed to the QR code on the screen.";
     /// Step 3.
     NotFound, Sender, false, "There is nothing at this path",
+        "A mistyped path, a proxy that rewrites paths, or a client for another version.",
         "Send POST /provisioning/configure or GET /provisioning/status.";
     /// Step 3.
     MethodNotAllowed, Sender, false, "This path does not take that method",
+        "A browser or a health check asks with GET where POST is expected.",
         "Use the method named in the Allow header.";
     /// Step 3.
     UnsupportedMediaType, Sender, false, "The body has the wrong media type",
+        "An HTTP library that sets a Content-Type of its own, or compresses the body.",
         "Send the payload with Content-Type: application/jose.";
     /// Step 3.
     PayloadTooLarge, Sender, false, "The body is larger than 64 KiB",
+        "Long certificate chains, or a whole bundle of CA certificates.",
         "Send fewer or smaller certificates.";
     /// Step 3.
     RequestTimeout, Sender, true, "The request did not arrive in time",
+        "A slow or broken network, or a client that waits in the middle of a request.",
         "Check the network between station and monitor, then send the whole request without pausing.";
     /// Step 4.
     EnvelopeInvalid, Sender, false, "The envelope does not open",
+        "The payload is for an earlier QR code of this monitor or for another monitor, or its header has a member that the protocol does not know.",
         "Scan the QR code on the monitor's screen and seal the payload to its key, as protocol version 1 says.";
     /// Step 5.
     SignatureInvalid, Sender, false, "The signature is not from this device's Central Station",
+        "The device key was derived from another master key or for another device id, or station and monitor have different kinds of trust anchor.",
         "Check that station and monitor were commissioned with the same trust anchor, then show a new QR code and push again.";
     /// Step 6.
     PayloadInvalid, Sender, false, "The payload breaks a rule of the protocol",
+        "A member is missing, unknown, of the wrong type or outside its range.",
         "Correct the named field at the Central Station, then show a new QR code and push again.";
     /// Step 7, and generating a QR code for another device.
     DeviceIdMismatch, Sender, false, "The payload is for another device",
+        "The station chose another device than the one scanned; device ids are compared byte for byte.",
         "Compare the device id on the monitor with the one at the Central Station, then show a new QR code and push again.";
     /// Step 7.
     SessionMismatch, Sender, false, "The payload was signed for another pairing session",
+        "A payload made for an earlier QR code was sealed again for this one.",
         "Show a new QR code at the monitor, scan it and push a payload made for it.";
     /// Step 8.
     PayloadExpired, Sender, false, "The payload's times are not acceptable",
+        "The station's clock is wrong, the payload is more than an hour old, or the monitor's clock is far ahead.",
         "Check the clocks of station and monitor, make a new payload, then show a new QR code and push again.";
     /// Step 9.
     InvalidPairingCode, Sender, false, "The pairing code is not the one on the screen",
+        "A code typed by hand with a mistake, or that of an earlier QR code.",
         "Show a new QR code at the monitor, scan it and push again.";
     /// Step 10.
     InvalidCertificate, Sender, false, "A certificate or key is not acceptable",
+        "A CA template without clientAuth or with the wrong name, an expired certificate, or a key that belongs to another certificate.",
         "Correct the named certificate or key at the Central Station, then show a new QR code and push again.";
     /// Step 11, and a listener that cannot be opened.
     NetworkError, Device, true, "The network connection failed",
+        "A cable, an address or a firewall between monitor and server; or the monitor's configured address is not its own.",
         "Check cable, address and firewall, then try again.";
     /// Step 11.
     ConfirmationRefused, Operator, false, "The person at the monitor refused",
+        "The person at the monitor saw a label or a number that was not the expected one.",
         "Compare device and label with the person at the monitor before you push again.";
     /// Step 11.
     ConfirmationTimeout, Operator, true, "Nobody confirmed at the monitor",
+        "Nobody stood at the monitor.",
         "Show a new QR code, push again and confirm on the screen within a minute.";
     /// Step 12, and any other fault of the store.
     StorageError, Device, true, "The device could not store the change",
+        "The storage card is full, worn out or was removed.",
         "Nothing was changed. Check free space and health of the storage card, then try again.";
     /// The person at the device cancelled.
     Cancelled, Operator, false, "Cancelled at the monitor",
+        "Somebody pressed cancel while the payload was being checked.",
         "Show a new QR code when you are ready to pair.";
     /// The service is stopping.
     ShuttingDown, Device, true, "The device is shutting down",
+        "The monitor is being switched off, restarted or updated.",
         "Wait until the monitor has restarted, show a new QR code and push again.";
     /// An administrator's act without an administrator.
     AdminRequired, Operator, false, "Only an administrator may do this",
+        "The PIN was mistyped, or no administrator's PIN is set on this monitor.",
         "Repeat the act with the administrator's PIN.";
     /// De-provisioning a device that is not provisioned.
     NotProvisioned, Operator, false, "The device is not provisioned",
+        "Nothing was installed yet, or it was removed before.",
         "Nothing has to be removed.";
     /// The QR content is longer than 310 bytes.
     QrContentTooLong, Device, false, "The QR code would be too dense to scan",
+        "Device id and serial number have their greatest lengths, together with an IPv6 address.",
         "Configure a shorter device id, serial number or address.";
     /// A defect of the device's software.
     UnknownError, Device, true, "The device met an internal error",
+        "A defect of the monitor's software, or no source of randomness.",
         "Show a new QR code and try again; if it happens again, send the device's log to the manufacturer.";
 }
 

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Collected, Full};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 use zmon_domain::error::ProvisioningError;
 use zmon_domain::result::ProvisioningResult;
@@ -19,38 +19,58 @@ use crate::http_status::http_status;
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// What a refusal tells beside its error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hint {
     Nothing,
     /// When to come again.
     RetryAfter(Duration),
     /// Which method the path takes.
-    Allow(&'static str),
+    Allow(Method),
 }
 
+/// An `application/problem+json` document.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-struct Problem<'a> {
+pub(crate) struct Problem<'a> {
+    /// Names the kind of problem: a URN that ends in `code`.
     r#type: String,
+    /// Short, the same for every occurrence.
     title: &'a str,
+    /// The HTTP status code.
     status: u16,
+    /// What exactly failed and why; it echoes nothing.
     detail: &'a str,
+    /// The code of the error catalogue.
     code: &'a str,
+    /// What to do next.
     next_action: &'a str,
+    /// Whether the same request can succeed later without anything being changed.
     retryable: bool,
 }
 
+/// The configuration is installed.
 #[derive(Serialize)]
-struct Provisioned<'a> {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Provisioned<'a> {
+    /// `PROVISIONED`.
+    #[cfg_attr(feature = "openapi", schemars(extend("const" = ProvisioningStatus::Provisioned.as_str())))]
     status: &'a str,
+    /// For a person.
     message: &'a str,
+    /// The receipt, a JWS in compact serialisation.
     receipt: &'a str,
 }
 
+/// Where the monitor stands.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-struct Status<'a> {
+pub(crate) struct Status<'a> {
+    /// The specification's spelling.
+    #[cfg_attr(feature = "openapi", schemars(extend("enum" = crate::openapi::statuses())))]
     status: &'a str,
+    /// Whole seconds left, while the status is `READY_TO_PAIR`, otherwise null.
     expires_in_seconds: Option<u64>,
 }
 
@@ -97,7 +117,11 @@ pub(crate) fn problem(error: &ProvisioningError, hint: Hint) -> Answer {
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
-        Hint::Allow(method) => set(&mut answer, ALLOW, method),
+        Hint::Allow(method) => {
+            if let Ok(method) = HeaderValue::from_str(method.as_str()) {
+                answer.headers_mut().insert(ALLOW, method);
+            }
+        }
     }
     answer
 }

@@ -4,7 +4,8 @@ use hyper::StatusCode;
 use zmon_domain::error::ErrorCode;
 
 /// The status of an answer with this code.
-pub(crate) const fn http_status(code: ErrorCode) -> StatusCode {
+#[must_use]
+pub const fn http_status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::EnvelopeInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::SignatureInvalid => StatusCode::UNAUTHORIZED,

@@ -8,7 +8,8 @@
 //! | file | what it alone knows |
 //! | --- | --- |
 //! | `http_status.rs` | which HTTP status an error code has |
-//! | `routes.rs` | the order of the checks, paths, methods and media types |
+//! | `table.rs` | paths and methods, and what each takes, answers and refuses |
+//! | `routes.rs` | the order of the checks, and the media type |
 //! | `answer.rs` | what answers look like |
 //! | `rate.rs`, `slots.rs` | who has to wait, who is let in (pure, time passed in) |
 //! | `identity.rs` | the session's TLS key, certificate and protocol settings |
@@ -20,11 +21,17 @@ mod http_status;
 mod identity;
 mod limits;
 mod listener;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod peer;
 mod rate;
 mod routes;
 mod session;
 mod slots;
+mod table;
 
+pub use http_status::http_status;
 pub use limits::Limits;
 pub use listener::{HttpsInbound, HttpsInboundConfig};
+#[cfg(feature = "openapi")]
+pub use openapi::openapi;

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
+use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use hyper::http::request::Parts;
-use hyper::{Method, Request};
 use tracing::{debug, error, info, warn};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::result::ProvisioningResult;
@@ -17,9 +17,7 @@ use crate::answer::{self, Answer, Hint};
 use crate::connection::Budget;
 use crate::session::{Attempt, Session};
 use crate::slots::Slot;
-
-const CONFIGURE: &str = "/provisioning/configure";
-const STATUS: &str = "/provisioning/status";
+use crate::table::Route;
 
 /// What a request needs to know of its connection.
 pub(crate) struct Exchange<S, C> {
@@ -66,7 +64,7 @@ where
 }
 
 fn is_status_request(head: &Parts) -> bool {
-    head.method == Method::GET && head.uri.path() == STATUS
+    Route::at(head.uri.path()) == Some(Route::Status) && head.method == Route::Status.method()
 }
 
 async fn status<S: PairingInbound, C: Clock>(exchange: &Exchange<S, C>, empty: bool) -> Result<Answer, Refusal> {
@@ -109,12 +107,10 @@ where
 }
 
 fn check_head(head: &Parts, body: &Incoming, max_body: usize) -> Result<(), (ErrorCode, Hint)> {
-    match head.uri.path() {
-        CONFIGURE if head.method == Method::POST => {}
-        CONFIGURE => return Err((ErrorCode::MethodNotAllowed, Hint::Allow("POST"))),
-        // What it takes was answered before step 1.
-        STATUS => return Err((ErrorCode::MethodNotAllowed, Hint::Allow("GET"))),
-        _ => return Err((ErrorCode::NotFound, Hint::Nothing)),
+    let route = Route::at(head.uri.path()).ok_or((ErrorCode::NotFound, Hint::Nothing))?;
+    // A status request that is in order was answered before step 1.
+    if route != Route::Configure || head.method != route.method() {
+        return Err((ErrorCode::MethodNotAllowed, Hint::Allow(route.method())));
     }
     if !is_jose(&head.headers) {
         return Err((ErrorCode::UnsupportedMediaType, Hint::Nothing));

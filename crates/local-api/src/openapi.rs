@@ -27,6 +27,7 @@ pub fn openapi() -> serde_json::Value {
             "http://localhost",
             "The Unix socket that `control.socket` of the device's configuration names; the host in a request does not matter.",
         ),
+        variables: &[],
         operations: Route::ALL.iter().map(|route| route.operation()).collect(),
         problem: schema_of::<Problem>,
         elsewhere: [ErrorCode::NotFound, ErrorCode::MethodNotAllowed].map(refusal).into(),

@@ -20,7 +20,7 @@ pub struct Operation {
     pub path: &'static str,
     /// Unique within the interface, in upper camel case.
     pub name: &'static str,
-    /// Lines of text; the first one is the summary.
+    /// Lines of CommonMark; the first one is the summary.
     pub about: &'static [&'static str],
     /// What a request holds.
     pub takes: Option<Content>,
@@ -56,6 +56,8 @@ pub struct Interface {
     pub version: &'static str,
     /// Base URL, and what it means.
     pub server: (&'static str, &'static str),
+    /// The variables of the base URL, each with a value that may stand there.
+    pub variables: &'static [(&'static str, &'static str)],
     /// Every route.
     pub operations: Vec<Operation>,
     /// The type of the problem documents.
@@ -87,10 +89,14 @@ impl Interface {
             .iter()
             .map(|refusal| (refusal.code.to_owned(), refused(&[*refusal], &problem)))
             .collect();
+        let mut server = json!({ "url": self.server.0, "description": self.server.1 });
+        for (name, value) in self.variables {
+            server["variables"][*name] = json!({ "default": value });
+        }
         json!({
             "openapi": "3.1.0",
             "info": { "title": self.title, "version": self.version, "description": self.description },
-            "servers": [{ "url": self.server.0, "description": self.server.1 }],
+            "servers": [server],
             "paths": paths,
             "components": { "schemas": schemas.definitions(), "responses": responses },
         })
@@ -220,6 +226,7 @@ mod tests {
             description: "",
             version: "1",
             server: ("http://localhost", ""),
+            variables: &[],
             operations: vec![operation],
             problem: body::schema_of::<Option<String>>,
             elsewhere: vec![REFUSALS[0]],

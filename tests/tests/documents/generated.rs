@@ -16,6 +16,11 @@ fn it_has_the_error_catalogue() {
 }
 
 #[test]
+fn it_has_the_push_interface() {
+    is_committed("openapi-push.json", &json(&zmon_https_inbound::openapi()));
+}
+
+#[test]
 fn it_has_the_control_api() {
     is_committed("openapi-control.json", &json(&zmon_local_api::openapi()));
 }
