@@ -59,6 +59,8 @@ audit_events! {
     ReprovisioningStarted = "re-provisioning started",
     /// An administrator took everything away.
     Deprovisioned = "de-provisioned",
+    /// Everything is encrypted with a new key, and the former one is destroyed.
+    DatabaseKeyRotated = "database key rotated",
     /// An administrator's act was refused.
     AdministratorRefused = "administrator refused",
     /// An administrator returned the time floor to the release date.

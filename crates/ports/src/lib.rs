@@ -16,4 +16,4 @@ pub use driven::{
 #[cfg(feature = "simulation")]
 pub use driving::SimulateProvisioning;
 pub use driving::{EventSubscription, PairingInbound, ProvisioningService, StatusReport, SubscriptionEvent};
-pub use store::{DatabaseKey, KeySource, KeySourceFault, ProvisioningStore, SealReceipt, StoreFault, StoredState};
+pub use store::{KeySource, KeySourceFault, ProvisioningStore, SealReceipt, StoreFault, StoredState, WrappingKey};

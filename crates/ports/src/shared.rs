@@ -42,6 +42,10 @@ impl<T: ProvisioningStore> ProvisioningStore for Arc<T> {
         T::erase(self, at, entries).await
     }
 
+    async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        T::rotate_key(self, at, entries).await
+    }
+
     async fn set_time_floor(
         &self,
         at: Timestamp,

@@ -89,11 +89,20 @@ pub trait ProvisioningStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<InstalledConfiguration, StoreFault>> + Send;
 
     /// Removes credentials, settings, certificate facts, receipt and time floor; the status becomes `DEPROVISIONED`;
-    /// the audit stays and grows by the entries.
+    /// the audit stays and grows by the entries. In the same transaction the database key is changed, and the former
+    /// one destroyed: what older pages, logs and copies hold is unreadable from then on.
     ///
     /// # Errors
-    /// Nothing was removed.
+    /// Nothing was removed; or everything was, but the former key could not be destroyed yet: [`Self::load`] tells, and
+    /// destroying is tried again with every call until it succeeds.
     fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> impl Future<Output = Result<(), StoreFault>> + Send;
+
+    /// Changes the database key, destroys the former one, and records the entries, in one transaction. Everything else
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// As for [`Self::erase`].
+    fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> impl Future<Output = Result<(), StoreFault>> + Send;
 
     /// Writes the time floor, or with `None` returns it to the release date, and records the entries.
     ///
@@ -107,10 +116,10 @@ pub trait ProvisioningStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreFault>> + Send;
 }
 
-/// The raw key of the encrypted database.
-pub type DatabaseKey = SecretBytes<32>;
+/// The key of a key source: it wraps the key of the encrypted database, and nothing else.
+pub type WrappingKey = SecretBytes<32>;
 
-/// Why there is no database key. The cause never holds key material.
+/// Why there is no key. The cause never holds key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySourceFault {
     /// What failed, why, and what to do next.
@@ -125,16 +134,17 @@ impl fmt::Display for KeySourceFault {
 
 impl std::error::Error for KeySourceFault {}
 
-/// Where the database key comes from.
+/// Where the key comes from that wraps the database key.
 ///
 /// # Contract
-/// - The same key on every call.
+/// - The same key on every call. A source need not be able to change its key: the store makes database keys itself.
 /// - A key that cannot be had is an error, never a new key for an existing store: `may_create` is true only where
-///   there is no database yet.
+///   there is neither database nor wrapped key yet. A source that makes no keys gives the one it has, or an error.
+/// - The key is in no log, error, argument or environment.
 pub trait KeySource: Send + Sync {
-    /// The key.
+    /// The key. May take some seconds; blocks.
     ///
     /// # Errors
     /// Where it cannot be had, or is not 32 bytes.
-    fn database_key(&self, may_create: bool) -> Result<DatabaseKey, KeySourceFault>;
+    fn wrapping_key(&self, may_create: bool) -> Result<WrappingKey, KeySourceFault>;
 }

@@ -10,9 +10,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::{Mutex, MutexGuard};
 use zeroize::Zeroize as _;
-use zmon_ports::DatabaseKey;
 
 use crate::fault::{Fault, NOT_A_DATABASE, result_code};
+use crate::keyring::Keyring;
+use crate::lock::StoreLock;
+use crate::wrapped::DatabaseKey;
 
 /// How long to wait for another connection: the one that a dropped call left behind, or a person's tool.
 const BUSY: Duration = Duration::from_secs(5);
@@ -20,13 +22,15 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Memory security before the key, so that SQLite's copies of the key's text are erased. And SQLCipher would write to
 /// standard error what its result codes say as well.
 const BEFORE_THE_KEY: &str = "PRAGMA cipher_memory_security = ON; PRAGMA cipher_log_level = NONE;";
-/// After the key. The journal mode comes apart from these, because SQLite may refuse it without an error.
+/// After the key. The journal mode comes apart from these, because SQLite may refuse it without an error. Changed pages
+/// stay in memory until the commit: one that went to the log while the key is being changed could not be read again.
 const SETTINGS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA secure_delete = ON;
     PRAGMA temp_store = MEMORY;
     PRAGMA trusted_schema = OFF;
+    PRAGMA cache_spill = OFF;
 ";
 
 /// A connection that is closed once it has been dropped, whatever it was dropped for.
@@ -79,7 +83,7 @@ pub(crate) async fn open(path: &Path, key: &DatabaseKey) -> Result<Connection, F
         .disable_statement_logging();
     let mut connection = Connection(Some(options.connect().await?));
     connection.execute(BEFORE_THE_KEY).await?;
-    give_key(&mut connection, key).await?;
+    execute_with_key(&mut connection, "key", key).await?;
     let version = sqlx::query_scalar("PRAGMA cipher_version")
         .fetch_optional(&mut *connection)
         .await?;
@@ -97,10 +101,12 @@ pub(crate) async fn open(path: &Path, key: &DatabaseKey) -> Result<Connection, F
     Ok(connection)
 }
 
-/// A raw key in hexadecimal: nothing is derived from it, so opening is quick.
-async fn give_key(connection: &mut SqliteConnection, key: &DatabaseKey) -> Result<(), Fault> {
+/// A pragma with a raw key in hexadecimal: nothing is derived from it, so opening is quick.
+async fn execute_with_key(connection: &mut SqliteConnection, pragma: &str, key: &DatabaseKey) -> Result<(), Fault> {
     let mut text = String::with_capacity(100);
-    text.push_str("PRAGMA key = \"x'");
+    text.push_str("PRAGMA ");
+    text.push_str(pragma);
+    text.push_str(" = \"x'");
     for byte in key.expose() {
         for nibble in [byte >> 4, byte & 15] {
             text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
@@ -140,12 +146,18 @@ fn require_encryption(cipher_version: Option<String>) -> Result<(), Fault> {
 async fn read_header(connection: &mut SqliteConnection) -> Result<(), Fault> {
     match connection.execute("SELECT count(*) FROM sqlite_schema").await {
         Ok(_) => Ok(()),
-        Err(error) if result_code(&error) == Some(NOT_A_DATABASE) => Err(Fault::refused(
-            "it does not open with this device's database key: it belongs to another key, or its beginning is damaged. \
-             Restore database and key from the same backup, or remove the database to start as an unprovisioned device",
-        )),
+        Err(error) if result_code(&error) == Some(NOT_A_DATABASE) => Err(Fault::AnotherKey),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The way into the database, for one caller after the other.
+pub(crate) struct Access {
+    // In this order: the connection goes before the lock.
+    pub(crate) slot: Slot,
+    pub(crate) keys: Keyring,
+    /// None once the store was closed.
+    pub(crate) lock: Option<StoreLock>,
 }
 
 /// Where the connection is while nobody uses it.
@@ -161,23 +173,23 @@ pub(crate) enum Slot {
 pub(crate) struct Transaction<'a> {
     // In this order: the connection goes before the next caller may have one.
     pub(crate) connection: Connection,
-    slot: MutexGuard<'a, Slot>,
+    access: MutexGuard<'a, Access>,
 }
 
 impl<'a> Transaction<'a> {
     /// Waits for its turn and takes the write lock, also for reading: a commit that an interrupted caller no longer
     /// waits for is then over.
-    pub(crate) async fn begin(slot: &'a Mutex<Slot>, path: &Path, key: &DatabaseKey) -> Result<Self, Fault> {
-        let mut slot = slot.lock().await;
-        let connection = match std::mem::replace(&mut *slot, Slot::Empty) {
+    pub(crate) async fn begin(access: &'a Mutex<Access>) -> Result<Self, Fault> {
+        let mut access = access.lock().await;
+        let connection = match std::mem::replace(&mut access.slot, Slot::Empty) {
             Slot::Idle(connection) => connection,
-            Slot::Empty => open(path, key).await?,
+            Slot::Empty => access.keys.open().await?,
             Slot::Closed => {
-                *slot = Slot::Closed;
+                access.slot = Slot::Closed;
                 return Err(Fault::refused("the store was closed"));
             }
         };
-        let mut begun = Self { connection, slot };
+        let mut begun = Self { connection, access };
         begun.connection.execute("BEGIN IMMEDIATE").await?;
         Ok(begun)
     }
@@ -185,20 +197,42 @@ impl<'a> Transaction<'a> {
     /// Makes everything durable; only then gives the outcome.
     pub(crate) async fn commit<T>(mut self, outcome: T) -> Result<T, Fault> {
         self.connection.execute("COMMIT").await?;
-        *self.slot = Slot::Idle(self.connection);
+        self.access.slot = Slot::Idle(self.connection);
         Ok(outcome)
     }
 
-    /// The same, and leaves nothing of older pages in the write-ahead log.
-    pub(crate) async fn commit_and_empty_log(mut self) -> Result<(), Fault> {
-        self.connection.execute("COMMIT").await?;
-        // What was committed stays committed. Where this fails, the connection is closed, which empties the log as
-        // well, and so does the next opening.
-        if empty_log(&mut self.connection).await.is_ok() {
-            *self.slot = Slot::Idle(self.connection);
+    /// The same, under a new database key; the former one is destroyed. Everything happens in one commit: every page
+    /// of the database goes through the write-ahead log as this transaction leaves it, so that nothing that it removed
+    /// was ever written under the new key.
+    ///
+    /// An error from here can come after the commit. The next access then goes on where this one stopped.
+    pub(crate) async fn commit_under_new_key(mut self) -> Result<(), Fault> {
+        let key = self.access.keys.begin_change()?.clone();
+        // Interrupted here, `self` still ends in order: nobody looks for the key in force while a commit is under way.
+        let encrypted = encrypt_anew(&mut self.connection, &key).await;
+        // SQLCipher has both keys in it, and does not tell all faults: whether it was done shows in the database.
+        self.connection.close().await;
+        let connection = self.access.keys.open().await?;
+        let done = self.access.keys.holds(&key);
+        self.access.slot = Slot::Idle(connection);
+        if done {
+            return Ok(());
         }
-        Ok(())
+        encrypted?;
+        Err(Fault::refused(
+            "the database could not be encrypted with a new key: a page could not be read or written. Check whether the \
+             storage is full or failing, then try again",
+        ))
     }
+}
+
+/// Encrypts every page with another key and commits the open transaction with it.
+pub(crate) async fn encrypt_anew(connection: &mut SqliteConnection, key: &DatabaseKey) -> Result<(), Fault> {
+    // SQLCipher joins the transaction that is open and commits it; but it says "ok" even where it could not.
+    execute_with_key(connection, "rekey", key).await?;
+    // Where only the commit failed, this tries it once more and tells why it fails.
+    connection.execute("COMMIT").await?;
+    Ok(())
 }
 
 /// Moves the write-ahead log into the database and cuts it to nothing.

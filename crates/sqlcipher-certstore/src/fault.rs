@@ -9,6 +9,8 @@ use zmon_domain::time::Timestamp;
 pub(crate) enum Fault {
     /// SQLite or the layer above it.
     Database(sqlx::Error),
+    /// The database does not open with the key that was tried.
+    AnotherKey,
     /// Something that no version of the store writes, or that the store refuses to do.
     Refused(String),
 }
@@ -42,6 +44,11 @@ impl fmt::Display for Fault {
                 Some(FULL) => f.write_str("the storage is full; make room and try again"),
                 _ => error.fmt(f),
             },
+            Self::AnotherKey => f.write_str(
+                "it does not open with this device's database key: it belongs to another key, or its beginning is \
+                 damaged. Restore database, wrapped key and key source from the same backup, or remove the database and \
+                 its wrapped key to start as an unprovisioned device",
+            ),
             Self::Refused(why) => f.write_str(why),
         }
     }

@@ -1,20 +1,19 @@
-//! The database key in a file.
+//! The key that wraps the database key, in a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use ring::rand::{SecureRandom as _, SystemRandom};
-use rustix::fs::OFlags;
 use zeroize::Zeroizing;
-use zmon_ports::{DatabaseKey, KeySource, KeySourceFault};
+use zmon_ports::{KeySource, KeySourceFault, WrappingKey};
 
 use crate::files;
+use crate::wrapped::fill_random;
 
 const KEY_LENGTH: usize = 32;
 
-/// The database key in a file of its own: exactly 32 raw bytes, mode 0600, no symbolic link.
+/// The wrapping key in a file of its own: exactly 32 raw bytes, mode 0600, no symbolic link.
 ///
 /// Whoever copies the storage card copies the key with it. Where the device has hardware that keeps keys, use a source
 /// that asks that hardware.
@@ -31,19 +30,18 @@ impl FileKeySource {
 
     fn fault(&self, why: impl std::fmt::Display) -> KeySourceFault {
         KeySourceFault {
-            cause: format!("cannot use the database key in {}: {why}", self.path.display()),
+            cause: format!("cannot use the key in {}: {why}", self.path.display()),
         }
     }
 
     fn open(&self) -> io::Result<File> {
-        let no_link = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         OpenOptions::new()
             .read(true)
-            .custom_flags(no_link.bits().cast_signed())
+            .custom_flags(files::NO_LINK)
             .open(&self.path)
     }
 
-    fn read(&self, mut file: File) -> Result<DatabaseKey, KeySourceFault> {
+    fn read(&self, mut file: File) -> Result<WrappingKey, KeySourceFault> {
         let found = file.metadata().map_err(|error| self.fault(error))?;
         if !found.is_file() {
             return Err(self.fault("it is not a regular file; put the key file itself there"));
@@ -59,19 +57,13 @@ impl FileKeySource {
         }
         let mut bytes = [0; KEY_LENGTH];
         file.read_exact(&mut bytes).map_err(|error| self.fault(error))?;
-        Ok(DatabaseKey::take(&mut bytes))
+        Ok(WrappingKey::take(&mut bytes))
     }
 
     /// Appears whole and durable, or not at all; a file that appeared meanwhile is left alone.
     fn create(&self) -> io::Result<()> {
         let mut key = Zeroizing::new([0; KEY_LENGTH]);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the key is made in the one place that keeps it, before any port is connected"
-        )]
-        SystemRandom::new()
-            .fill(key.as_mut_slice())
-            .map_err(|_| io::Error::other("the operating system gives no random bytes"))?;
+        fill_random(key.as_mut_slice())?;
         let directory = files::directory_of(&self.path)?;
         // Created with O_EXCL and mode 0600, removed where anything below fails.
         let mut file = tempfile::Builder::new().prefix(".key-").tempfile_in(directory)?;
@@ -87,7 +79,7 @@ impl FileKeySource {
 }
 
 impl KeySource for FileKeySource {
-    fn database_key(&self, may_create: bool) -> Result<DatabaseKey, KeySourceFault> {
+    fn wrapping_key(&self, may_create: bool) -> Result<WrappingKey, KeySourceFault> {
         let opened = match self.open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => {
                 self.create()
@@ -100,8 +92,8 @@ impl KeySource for FileKeySource {
             Ok(file) => self.read(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.fault(
                 "the file is missing, and the database that is there opens with no other key. Restore the file from \
-                 its backup. Without one, remove the database to start as an unprovisioned device; a new key is never \
-                 made for an existing database",
+                 its backup. Without one, remove the database and its wrapped key to start as an unprovisioned device; \
+                 a new key is never made for an existing database",
             )),
             Err(error) if is_link(&self.path) => Err(self.fault(format_args!(
                 "it is a symbolic link; put the key file itself there ({error})"

@@ -12,11 +12,13 @@ use zmon_domain::machine::Persisted;
 use zmon_domain::result::InstalledConfiguration;
 use zmon_domain::status::{PersistedStatus, ProvisioningStatus};
 use zmon_domain::time::Timestamp;
-use zmon_ports::{DatabaseKey, KeySource, ProvisioningStore, SealReceipt, StoreFault, StoredState};
+use zmon_ports::{KeySource, ProvisioningStore, SealReceipt, StoreFault, StoredState};
 
 use crate::audit::{self, AuditRecord, AuditVerdict};
-use crate::connection::{self, Connection, Slot, Transaction};
+use crate::connection::{self, Access, Connection, Slot, Transaction};
 use crate::fault::{Fault, from_millis, to_millis};
+use crate::keyring::Keyring;
+use crate::lock::StoreLock;
 use crate::{files, installed};
 
 /// Forward only: a migration that was released is never changed.
@@ -28,52 +30,55 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// leaves the database as it was; its connection is closed and the next call opens another.
 pub struct SqlcipherStore {
     path: PathBuf,
-    key: DatabaseKey,
-    slot: Mutex<Slot>,
+    access: Mutex<Access>,
 }
 
 impl SqlcipherStore {
-    /// Opens the store at `path`; on the first start creates directory (mode 0700), file (mode 0600), key and schema.
-    /// `at` is the wall time of the record "store created".
+    /// Opens the store at `path`; on the first start creates directory (mode 0700), files (mode 0600), key and schema.
+    /// `at` is the wall time of the record "store created". A change of the key that a crash interrupted is finished or
+    /// undone.
     ///
     /// # Errors
-    /// Where the key cannot be had or is another, the file cannot be opened or is damaged, its schema is newer than
-    /// this software, or the library does not encrypt.
+    /// Where another process has the store open, the key cannot be had or is another, a file cannot be opened or is
+    /// damaged, the schema is newer than this software, or the library does not encrypt.
     pub async fn open(path: &Path, keys: &dyn KeySource, at: Timestamp) -> Result<Self, StoreFault> {
         let fault = |fault: Fault| fault_about("open the store", path, &fault);
         let on_file = |error: std::io::Error| fault(Fault::refused(error.to_string()));
         files::directory_of(path).map_err(on_file)?;
+        let lock = StoreLock::take(path).await.map_err(fault)?;
         let exists = files::database_exists(path).map_err(on_file)?;
         // The key first: a database without its key would be worth nothing.
-        let key = keys
-            .database_key(!exists)
-            .map_err(|error| fault(Fault::refused(error.cause)))?;
+        let mut keys = Keyring::load(path, exists, keys).map_err(fault)?;
         files::private_database(path).map_err(on_file)?;
-        let connection = Self::prepare(path, &key, at).await.map_err(fault)?;
+        let connection = Self::prepare(&mut keys, at).await.map_err(fault)?;
         Ok(Self {
             path: path.to_owned(),
-            key,
-            slot: Mutex::new(Slot::Idle(connection)),
+            access: Mutex::new(Access {
+                slot: Slot::Idle(connection),
+                keys,
+                lock: Some(lock),
+            }),
         })
     }
 
-    async fn prepare(path: &Path, key: &DatabaseKey, at: Timestamp) -> Result<Connection, Fault> {
-        let mut connection = connection::open(path, key).await?;
+    async fn prepare(keys: &mut Keyring, at: Timestamp) -> Result<Connection, Fault> {
+        let mut connection = keys.open().await?;
         // `run` does the same, but its future is not `Send`.
         let migrate = MIGRATIONS.run_direct(None, &mut *connection, false);
         migrate.await.map_err(migration_fault)?;
         create_device(&mut connection, at).await?;
-        // A crash may have come between an erasure and the emptying of the log.
+        // A crash may have left older pages in the log.
         connection::empty_log(&mut connection).await?;
         Ok(connection)
     }
 
-    /// Closes the database, so that nothing but the file itself is left. Afterwards every call fails.
+    /// Closes the database, so that another process can open the store. Afterwards every call fails.
     pub async fn close(&self) {
-        let mut slot = self.slot.lock().await;
-        if let Slot::Idle(connection) = std::mem::replace(&mut *slot, Slot::Closed) {
+        let mut access = self.access.lock().await;
+        if let Slot::Idle(connection) = std::mem::replace(&mut access.slot, Slot::Closed) {
             connection.close().await;
         }
+        access.lock = None;
     }
 
     /// The installed certificates and the private key; none where nothing is installed.
@@ -120,7 +125,7 @@ impl SqlcipherStore {
     }
 
     async fn begin(&self) -> Result<Transaction<'_>, Fault> {
-        Transaction::begin(&self.slot, &self.path, &self.key).await
+        Transaction::begin(&self.access).await
     }
 
     fn fault(&self, what: &'static str) -> impl FnOnce(Fault) -> StoreFault {
@@ -214,9 +219,18 @@ impl ProvisioningStore for SqlcipherStore {
             write_time_floor(connection, None).await?;
             write_status(connection, PersistedStatus::Deprovisioned).await?;
             audit::append(connection, at, entries).await?;
-            transaction.commit_and_empty_log().await
+            transaction.commit_under_new_key().await
         };
         erase.await.map_err(self.fault("erase the configuration"))
+    }
+
+    async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        let rotate = async {
+            let mut transaction = self.begin().await?;
+            audit::append(&mut transaction.connection, at, entries).await?;
+            transaction.commit_under_new_key().await
+        };
+        rotate.await.map_err(self.fault("change the database key"))
     }
 
     async fn set_time_floor(
@@ -324,8 +338,8 @@ mod tests {
 
     /// Asks the store's own connection.
     async fn ask(store: &SqlcipherStore, question: &str) -> String {
-        let mut slot = store.slot.lock().await;
-        let Slot::Idle(connection) = &mut *slot else {
+        let mut access = store.access.lock().await;
+        let Slot::Idle(connection) = &mut access.slot else {
             panic!("the connection is away");
         };
         let row = connection.fetch_one(AssertSqlSafe(question.to_owned())).await.unwrap();
@@ -342,6 +356,7 @@ mod tests {
             ("secure_delete", "1"),
             ("temp_store", "2"),
             ("trusted_schema", "0"),
+            ("cache_spill", "0"),
             ("cipher_memory_security", "1"),
             ("busy_timeout", "5000"),
             ("cipher_use_hmac", "1"),

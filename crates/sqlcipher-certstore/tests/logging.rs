@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
 use zmon_domain::time::Timestamp;
 use zmon_ports::KeySource as _;
-use zmon_sqlcipher_certstore::{FileKeySource, SqlcipherStore};
+use zmon_sqlcipher_certstore::{FileKeySource, SqlcipherStore, unwrap};
 use zmon_testkit::installation::installation;
 use zmon_testkit::store::seal_with_head;
 
@@ -48,15 +48,20 @@ async fn it_never_logs_the_key_or_a_statement() {
     zmon_ports::ProvisioningStore::install(&store, &sample, &entries, &seal_with_head)
         .await
         .unwrap();
+    zmon_ports::ProvisioningStore::rotate_key(&store, Timestamp::default(), &[])
+        .await
+        .unwrap();
     store.close().await;
-    let key: String = keys
-        .database_key(false)
-        .unwrap()
-        .expose()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    for word in [key.as_str(), "pragma", "insert", "private key"] {
+    let wrapping = keys.wrapping_key(false).unwrap();
+    let key = unwrap(&std::fs::read(home.path().join("store.db-key")).unwrap(), &wrapping).unwrap();
+    let hexadecimal = |key: &[u8; 32]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for word in [
+        &hexadecimal(wrapping.expose()),
+        &hexadecimal(key.expose()),
+        "pragma",
+        "insert",
+        "private key",
+    ] {
         assert!(!log.text().contains(word), "{word} is in the log: {}", log.text());
     }
     // The control: a connection that logs statements is heard.

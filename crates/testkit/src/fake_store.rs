@@ -23,6 +23,7 @@ struct Content {
     time_floor: Option<Timestamp>,
     audit: Vec<(Timestamp, AuditEntry)>,
     head: Sha256Digest,
+    key_rotations: u32,
     breakdown: Option<StoreFault>,
 }
 
@@ -35,6 +36,7 @@ impl Default for FakeStore {
             time_floor: None,
             audit: Vec::new(),
             head: Sha256Digest::new([0; 32]),
+            key_rotations: 0,
             breakdown: None,
         };
         content.append(Timestamp::default(), &[AuditEntry::new(AuditEvent::StoreCreated)]);
@@ -63,6 +65,12 @@ impl FakeStore {
     #[must_use]
     pub fn events(&self) -> Vec<AuditEvent> {
         self.with(|content| content.audit.iter().map(|(_, entry)| entry.event).collect())
+    }
+
+    /// How often the database key was changed, by erasures too.
+    #[must_use]
+    pub fn key_rotations(&self) -> u32 {
+        self.with(|content| content.key_rotations)
     }
 
     /// What is installed for mTLS.
@@ -179,6 +187,15 @@ impl ProvisioningStore for FakeStore {
             content.status = PersistedStatus::Deprovisioned;
             content.installed = None;
             content.time_floor = None;
+            content.key_rotations += 1;
+            content.append(at, entries);
+            Ok(())
+        })
+    }
+
+    async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        self.transaction(|content| {
+            content.key_rotations += 1;
             content.append(at, entries);
             Ok(())
         })

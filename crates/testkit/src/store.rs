@@ -27,6 +27,7 @@ pub async fn contract<S: ProvisioningStore>(make: impl AsyncFn() -> S) {
     keeps_the_audit_when_it_erases(&make().await).await;
     installs_again_after_an_erasure(&make().await).await;
     keeps_the_time_floor(&make().await).await;
+    keeps_everything_when_its_key_is_rotated(&make().await).await;
 }
 
 /// A receipt that speaks of the audit head it was made for, so that a test can compare the two.
@@ -230,6 +231,25 @@ async fn keeps_the_time_floor(store: &impl ProvisioningStore) {
     let state = load(store).await;
     assert_eq!(state.time_floor, None);
     assert!(matches!(state.persisted, Persisted::Provisioned(_)), "{state:?}");
+}
+
+async fn keeps_everything_when_its_key_is_rotated(store: &impl ProvisioningStore) {
+    let entries = [AuditEntry::new(AuditEvent::DatabaseKeyRotated)];
+    store.rotate_key(AT, &entries).await.expect("the key is rotated");
+    let state = load(store).await;
+    assert!(matches!(state.persisted, Persisted::Unprovisioned), "{state:?}");
+    let given = install(store, "ICU-MON-04", true).await;
+    let before = load(store).await;
+    for rotation in 1..=3 {
+        store.rotate_key(AT, &entries).await.expect("the key is rotated again");
+        let state = load(store).await;
+        assert_eq!(state.audit.count, before.audit.count + rotation, "the audit grows");
+        assert_eq!(state.time_floor, before.time_floor);
+        assert_eq!(installed(state), given);
+    }
+    store.erase(AT, &entries).await.expect("the sample is erased");
+    assert_eq!(load(store).await.audit.count, before.audit.count + 4);
+    install(store, "Again", false).await;
 }
 
 #[cfg(test)]

@@ -100,6 +100,10 @@ impl ProvisioningStore for SimulatedStore {
         self.inner.erase(at, entries).await
     }
 
+    async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        self.inner.rotate_key(at, entries).await
+    }
+
     async fn set_time_floor(
         &self,
         at: Timestamp,

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use zmon_domain::result::InstalledConfiguration;
 use zmon_domain::time::Timestamp;
 use zmon_ports::{KeySource as _, ProvisioningStore as _, StoreFault};
-use zmon_sqlcipher_certstore::{FileKeySource, SqlcipherStore};
+use zmon_sqlcipher_certstore::{DatabaseKey, FileKeySource, SqlcipherStore, unwrap};
 use zmon_testkit::installation::installation;
 use zmon_testkit::store::seal_with_head;
 
@@ -72,9 +72,20 @@ impl Home {
         copy
     }
 
+    /// Where the wrapped key lies.
+    pub(crate) fn wrapped_key(&self) -> PathBuf {
+        self.path().join("data/store.db-key")
+    }
+
+    /// The key that the database is encrypted with.
+    pub(crate) fn database_key(&self) -> DatabaseKey {
+        let wrapping = self.keys().wrapping_key(false).unwrap();
+        unwrap(&std::fs::read(self.wrapped_key()).unwrap(), &wrapping).unwrap()
+    }
+
     /// A connection of its own, with the key.
     pub(crate) async fn connection(&self) -> SqliteConnection {
-        let key = self.keys().database_key(false).unwrap();
+        let key = self.database_key();
         let key: String = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
         let options = SqliteConnectOptions::new().filename(self.database());
         options.pragma("key", format!("\"x'{key}'\"")).connect().await.unwrap()

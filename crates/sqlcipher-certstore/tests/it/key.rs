@@ -14,13 +14,13 @@ fn place() -> (TempDir, PathBuf, FileKeySource) {
 }
 
 fn refusal(keys: &FileKeySource) -> String {
-    keys.database_key(true).unwrap_err().cause
+    keys.wrapping_key(true).unwrap_err().cause
 }
 
 #[test]
 fn it_makes_a_key_once_and_gives_it_again() {
     let (directory, path, keys) = place();
-    let made = keys.database_key(true).unwrap();
+    let made = keys.wrapping_key(true).unwrap();
     assert_eq!(fs::read(&path).unwrap(), made.expose());
     assert_ne!(made.expose(), &[0; 32]);
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -29,16 +29,16 @@ fn it_makes_a_key_once_and_gives_it_again() {
         1,
         "nothing else is left"
     );
-    assert!(keys.database_key(true).unwrap() == made);
-    assert!(keys.database_key(false).unwrap() == made);
+    assert!(keys.wrapping_key(true).unwrap() == made);
+    assert!(keys.wrapping_key(false).unwrap() == made);
     let (_directory, _path, other) = place();
-    assert!(other.database_key(true).unwrap() != made);
+    assert!(other.wrapping_key(true).unwrap() != made);
 }
 
 #[test]
 fn it_makes_no_key_unless_it_may() {
     let (_directory, path, keys) = place();
-    let fault = keys.database_key(false).unwrap_err();
+    let fault = keys.wrapping_key(false).unwrap_err();
     assert!(fault.cause.contains("Restore the file from its backup"), "{fault}");
     assert!(!path.exists());
 }
@@ -47,7 +47,7 @@ fn it_makes_no_key_unless_it_may() {
 fn it_refuses_a_key_that_others_may_read() {
     for mode in [0o640, 0o604, 0o620, 0o601] {
         let (_directory, path, keys) = place();
-        keys.database_key(true).unwrap();
+        keys.wrapping_key(true).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         assert!(refusal(&keys).contains("chmod 600"), "{mode:o}");
     }
@@ -56,9 +56,9 @@ fn it_refuses_a_key_that_others_may_read() {
 #[test]
 fn it_takes_a_key_that_nobody_may_write() {
     let (_directory, path, keys) = place();
-    keys.database_key(true).unwrap();
+    keys.wrapping_key(true).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
-    keys.database_key(false).unwrap();
+    keys.wrapping_key(false).unwrap();
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn it_refuses_a_key_of_another_length() {
 fn it_refuses_links_and_directories() {
     let (directory, path, keys) = place();
     let target = directory.path().join("elsewhere");
-    FileKeySource::new(&target).database_key(true).unwrap();
+    FileKeySource::new(&target).wrapping_key(true).unwrap();
     symlink(&target, &path).unwrap();
     assert!(refusal(&keys).contains("symbolic link"), "{}", refusal(&keys));
     let (_directory, path, keys) = place();
@@ -91,7 +91,7 @@ fn it_makes_one_key_for_all_who_ask_at_once() {
         let (directory, _path, keys) = place();
         let made: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| keys.database_key(true).unwrap()))
+                .map(|_| scope.spawn(|| keys.wrapping_key(true).unwrap()))
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });

@@ -8,3 +8,6 @@ mod encryption;
 mod home;
 mod interruption;
 mod key;
+mod killed;
+mod rotation;
+mod wrapped;

@@ -1,0 +1,314 @@
+//! The database key and its change, safe at every cut.
+//!
+//! Beside the database lie one or two wrapped keys:
+//!
+//! - `<database>-key`: the key in force
+//! - `<database>-key-next`: while the key is being changed, the one that is to follow
+//!
+//! A change runs in this order, each step durable before the next begins:
+//!
+//! 1. `-key-next` appears, whole or not at all.
+//! 2. The database is encrypted anew: one commit of SQLite's write-ahead log, together with whatever else the
+//!    transaction does. This is the moment at which the change happens.
+//! 3. The log is moved into the database and cut, so that every page is overwritten.
+//! 4. `-key` is overwritten in place: from here on nobody can read what was written under the former key.
+//! 5. `-key-next` takes the name `-key`.
+//!
+//! Where `-key-next` is found, the database itself tells how far it went: if it opens with that key, steps 3 to 5 are
+//! done again, otherwise the next key is overwritten and removed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use zmon_ports::{KeySource, WrappingKey};
+
+use crate::connection::{self, Connection};
+use crate::fault::Fault;
+use crate::files;
+use crate::wrapped::{self, DatabaseKey};
+
+/// Holds the keys, and where they lie.
+pub(crate) struct Keyring {
+    database: PathBuf,
+    wrapping: WrappingKey,
+    /// Why there is none counts only where it is needed.
+    current: Result<DatabaseKey, String>,
+    /// Of a change that is not yet known to be over.
+    next: Option<Result<DatabaseKey, String>>,
+}
+
+impl Keyring {
+    /// Reads the keys of the database, or makes the first one where neither database nor wrapped key exists.
+    pub(crate) fn load(database: &Path, exists: bool, source: &dyn KeySource) -> Result<Self, Fault> {
+        let on_file = |error: io::Error| Fault::refused(error.to_string());
+        // What a crash left behind of a key that never came into force.
+        files::destroy(&files::beside(database, UNFINISHED)).map_err(on_file)?;
+        let at = files::beside(database, CURRENT);
+        let current = files::read_private(&at).map_err(on_file)?;
+        let next_at = files::beside(database, NEXT);
+        let next = files::read_private(&next_at).map_err(on_file)?;
+        let first = current.is_none() && next.is_none();
+        if first && exists {
+            return Err(Fault::refused(format!(
+                "{}, which holds its wrapped key, is missing, and it opens with no other key. Restore the file from \
+                 the same backup as the database. Without one, remove the database to start as an unprovisioned \
+                 device; a new key is never made for an existing database",
+                at.display()
+            )));
+        }
+        let wrapping = source
+            .wrapping_key(first)
+            .map_err(|fault| Fault::refused(fault.cause))?;
+        let unwrapped = |path: &Path, bytes: &[u8]| {
+            wrapped::unwrap(bytes, &wrapping)
+                .map_err(|fault| format!("the wrapped key in {} cannot be used: {fault}", path.display()))
+        };
+        let current = match &current {
+            Some(bytes) => unwrapped(&at, bytes),
+            None if first => Ok(make(database, CURRENT, &wrapping).map_err(on_file)?),
+            None => Err(format!("the wrapped key in {} is missing; restore it", at.display())),
+        };
+        let next = next.map(|bytes| unwrapped(&next_at, &bytes));
+        Ok(Self {
+            database: database.to_owned(),
+            wrapping,
+            current,
+            next,
+        })
+    }
+
+    /// Opens the database, and finishes or undoes a change of its key.
+    pub(crate) async fn open(&mut self) -> Result<Connection, Fault> {
+        if let Some(Ok(next)) = &self.next {
+            match connection::open(&self.database, next).await {
+                Ok(mut connection) => {
+                    connection::empty_log(&mut connection).await?;
+                    self.finish_change()?;
+                    return Ok(connection);
+                }
+                Err(Fault::AnotherKey) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        let current = self.current.as_ref().map_err(Fault::refused)?;
+        let connection = connection::open(&self.database, current).await?;
+        if self.next.is_some() {
+            self.undo_change()?;
+        }
+        Ok(connection)
+    }
+
+    /// Step 1: makes a new key, durably, and gives it for the encryption.
+    pub(crate) fn begin_change(&mut self) -> Result<&DatabaseKey, Fault> {
+        if self.next.is_some() {
+            return Err(Fault::refused(
+                "the last change of the database key is not over; restart the service and try again",
+            ));
+        }
+        let next = make(&self.database, NEXT, &self.wrapping)
+            .map_err(|error| Fault::refused(format!("a new database key cannot be written: {error}")))?;
+        match self.next.insert(Ok(next)) {
+            Ok(next) => Ok(next),
+            Err(cause) => Err(Fault::refused(&*cause)),
+        }
+    }
+
+    /// Whether the last change has come to its end, one way or the other, and which.
+    pub(crate) fn holds(&self, key: &DatabaseKey) -> bool {
+        self.next.is_none() && self.current.as_ref().is_ok_and(|current| current == key)
+    }
+
+    /// Steps 4 and 5.
+    fn finish_change(&mut self) -> Result<(), Fault> {
+        let finish = || {
+            let (current, next) = (self.path(CURRENT), self.path(NEXT));
+            files::overwrite(&current)?;
+            std::fs::rename(&next, &current)?;
+            files::sync_directory(files::directory_of(&current)?)
+        };
+        finish().map_err(|error| {
+            Fault::refused(format!(
+                "the database has a new key, but the former one cannot be destroyed: {error}. Make the directory \
+                 writable; it is tried again at the next access"
+            ))
+        })?;
+        if let Some(next) = self.next.take() {
+            self.current = next;
+        }
+        Ok(())
+    }
+
+    fn undo_change(&mut self) -> Result<(), Fault> {
+        let next = self.path(NEXT);
+        files::destroy(&next).map_err(|error| {
+            Fault::refused(format!(
+                "the database key was not changed, but {} cannot be removed: {error}",
+                next.display()
+            ))
+        })?;
+        self.next = None;
+        Ok(())
+    }
+
+    fn path(&self, suffix: &str) -> PathBuf {
+        files::beside(&self.database, suffix)
+    }
+}
+
+const CURRENT: &str = "-key";
+const NEXT: &str = "-key-next";
+const UNFINISHED: &str = "-key.tmp";
+
+/// A new key, wrapped and durable beside the database.
+fn make(database: &Path, suffix: &str, wrapping: &WrappingKey) -> io::Result<DatabaseKey> {
+    let key = wrapped::new_database_key()?;
+    let content = wrapped::wrap(&key, wrapping)?;
+    files::write_private(
+        &files::beside(database, suffix),
+        &files::beside(database, UNFINISHED),
+        &content,
+    )?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Executor as _;
+    use tempfile::TempDir;
+    use zmon_domain::audit::{AuditEntry, AuditEvent};
+    use zmon_domain::time::Timestamp;
+    use zmon_ports::ProvisioningStore as _;
+
+    use super::*;
+    use crate::{FileKeySource, SqlcipherStore};
+
+    struct Home(TempDir);
+
+    impl Home {
+        fn new() -> Self {
+            Self(TempDir::new().unwrap())
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn source(&self) -> FileKeySource {
+            FileKeySource::new(self.at("source.key"))
+        }
+
+        fn keys(&self) -> Keyring {
+            Keyring::load(&self.at("store.db"), true, &self.source()).unwrap()
+        }
+
+        async fn store(&self) -> SqlcipherStore {
+            SqlcipherStore::open(&self.at("store.db"), &self.source(), Timestamp::default())
+                .await
+                .unwrap()
+        }
+
+        /// What a power cut would leave behind now.
+        fn cut(&self) -> Self {
+            let copy = Self::new();
+            for entry in std::fs::read_dir(self.0.path()).unwrap() {
+                let entry = entry.unwrap();
+                std::fs::copy(entry.path(), copy.0.path().join(entry.file_name())).unwrap();
+            }
+            copy
+        }
+    }
+
+    /// Looks at the store after a cut: it holds the records of before, or one more, under this key alone.
+    async fn is(home: Home, records: u64, key: &DatabaseKey, when: &str) {
+        let store = home.store().await;
+        assert_eq!(store.load().await.unwrap().audit.count, records, "{when}");
+        assert!(home.keys().holds(key), "{when}");
+        store.rotate_key(Timestamp::default(), &[]).await.unwrap();
+        store.close().await;
+        assert!(!home.keys().holds(key), "{when}: and can be changed again");
+        for gone in [NEXT, UNFINISHED, "-wal", "-shm"] {
+            assert!(!home.at(&format!("store.db{gone}")).exists(), "{when}: {gone}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_finishes_or_undoes_a_change_that_was_cut_anywhere() {
+        let home = Home::new();
+        let store = home.store().await;
+        let entry = AuditEntry::new(AuditEvent::ServiceStarted).with_detail("x".repeat(20_000));
+        store
+            .record(Timestamp::default(), &vec![entry; 10], None)
+            .await
+            .unwrap();
+        store.close().await;
+        let mut keys = home.keys();
+        let former = keys.current.clone().unwrap();
+        let mut connection = keys.open().await.unwrap();
+        connection.execute("BEGIN IMMEDIATE").await.unwrap();
+        let record = [AuditEntry::new(AuditEvent::DatabaseKeyRotated)];
+        crate::audit::append(&mut connection, Timestamp::default(), &record)
+            .await
+            .unwrap();
+        let before = home.cut();
+        std::fs::write(before.at("store.db-key.tmp"), b"half of a key").unwrap();
+        is(before, 11, &former, "while the next key is being written").await;
+
+        let next = keys.begin_change().unwrap().clone();
+        assert!(!keys.holds(&next) && !keys.holds(&former));
+        is(home.cut(), 11, &former, "with the next key at hand").await;
+
+        connection::encrypt_anew(&mut connection, &next).await.unwrap();
+        let log = std::fs::read(home.at("store.db-wal")).unwrap();
+        is(home.cut(), 12, &next, "with everything in the log").await;
+        for length in [0, 100, log.len() / 2, log.len() - 1] {
+            let torn = home.cut();
+            std::fs::write(torn.at("store.db-wal"), &log[..length]).unwrap();
+            is(torn, 11, &former, "before all of the commit was written").await;
+        }
+        let half = home.cut();
+        let old = std::fs::read(half.at("store.db")).unwrap();
+        connection.close().await;
+        let new = std::fs::read(home.at("store.db")).unwrap();
+        assert_eq!(old.len(), new.len());
+        for pages in 0..=old.len() / 4096 {
+            let half = half.cut();
+            std::fs::write(
+                half.at("store.db"),
+                [&new[..pages * 4096], &old[pages * 4096..]].concat(),
+            )
+            .unwrap();
+            is(half, 12, &next, "while the log is moved into the database").await;
+        }
+        is(home.cut(), 12, &next, "with everything in the database").await;
+
+        let current = home.at("store.db-key");
+        let wrapped = std::fs::read(&current).unwrap();
+        for zeroes in [1, 60, wrapped.len()] {
+            let mut torn = wrapped.clone();
+            torn[..zeroes].fill(0);
+            std::fs::write(&current, torn).unwrap();
+            is(home.cut(), 12, &next, "while the former key is overwritten").await;
+        }
+        std::fs::rename(home.at("store.db-key-next"), &current).unwrap();
+        is(home.cut(), 12, &next, "with the new name").await;
+    }
+
+    #[tokio::test]
+    async fn it_touches_neither_key_where_the_database_opens_with_none() {
+        let home = Home::new();
+        home.store().await.close().await;
+        let mut keys = home.keys();
+        keys.begin_change().unwrap();
+        let files = || [CURRENT, NEXT].map(|suffix| std::fs::read(home.at(&format!("store.db{suffix}"))).unwrap());
+        let before = files();
+        let whole = std::fs::read(home.at("store.db")).unwrap();
+        let mut damaged = whole.clone();
+        damaged[2000] ^= 1;
+        std::fs::write(home.at("store.db"), damaged).unwrap();
+        assert!(matches!(home.keys().open().await, Err(Fault::AnotherKey)));
+        assert_eq!(files(), before);
+        std::fs::write(home.at("store.db"), whole).unwrap();
+        home.keys().open().await.unwrap();
+        assert!(!home.at("store.db-key-next").exists());
+    }
+}
