@@ -209,6 +209,10 @@ impl ProvisioningStore for NoStore {
         Ok(())
     }
 
+    async fn rotate_key(&self, _at: Timestamp, _entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        Ok(())
+    }
+
     async fn set_time_floor(
         &self,
         _at: Timestamp,

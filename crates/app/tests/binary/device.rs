@@ -156,6 +156,11 @@ fn refuses_to_run_twice_and_goes_on_running_once() {
     let _device = site.serve();
     let (code, _, errors) = site.run(&["serve"]);
     assert_eq!(code, 1);
+    assert!(errors.contains("another process has the store open"), "{errors}");
+    let other = |key: &str, file: &str| format!("{key}={}", site.path("other").join(file).display());
+    let (path, key) = (other("store.path", "store.db"), other("store.key_file", "store.key"));
+    let (code, _, errors) = site.run(&["--set", &path, "--set", &key, "serve"]);
+    assert_eq!(code, 1);
     assert!(errors.contains("is the service running already?"), "{errors}");
     assert_eq!(status_of(&site)["status"], "UNPROVISIONED");
 }
