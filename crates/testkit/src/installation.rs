@@ -134,7 +134,10 @@ fn facts(device_id: &DeviceId, pinned_server: bool) -> BundleFacts {
     let mut server = client.clone();
     server.summary.subject = format!("CN={SERVER}");
     server.dns_names = vec![SERVER.to_owned()];
+    server.common_names = vec![SERVER.to_owned()];
     server.extended_key_usage = Some(ExtendedKeyUsage {
+        critical: false,
+        any: false,
         client_auth: false,
         server_auth: true,
     });

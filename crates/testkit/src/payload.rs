@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use zmon_domain::certificate::{
-    BasicConstraints, Block, BundleFacts, CertificateDetails, CertificateSummary, ChainFacts, ExtendedKeyUsage,
-    KeyKind, PathFacts, PemFacts, Possession, PrivateKeyFacts, SignatureKind,
+    AuthorityKeyIdentifier, BasicConstraints, Block, BundleFacts, CertificateDetails, CertificateSummary, ChainFacts,
+    ExtendedKeyUsage, KeyKind, KeyUsage, PathFacts, PemFacts, Possession, PrivateKeyFacts, SignatureKind,
 };
 use zmon_domain::identity::DeviceId;
 use zmon_domain::pairing::{SessionPublicKey, Sha256Digest};
@@ -44,8 +44,10 @@ pub fn good_members(device_id: &DeviceId, session_key: &SessionPublicKey, code: 
 pub fn good_facts(device_id: &DeviceId, now: Timestamp) -> BundleFacts {
     let client = CertificateDetails {
         basic_constraints: None,
-        may_sign_certificates: Some(false),
+        key_usage: None,
         extended_key_usage: Some(ExtendedKeyUsage {
+            critical: false,
+            any: false,
             client_auth: true,
             server_auth: false,
         }),
@@ -77,12 +79,25 @@ fn certificate(name: &str, serial: u8, now: Timestamp) -> CertificateDetails {
         control_characters: false,
         duplicate_extension: false,
         unknown_critical_extension: false,
+        malformed_name: false,
+        self_issued: false,
+        subject_key_identifier: Some(vec![serial]),
+        authority_key_identifier: Some(AuthorityKeyIdentifier {
+            key_identifier: Some(vec![1]),
+            names_certificate: false,
+        }),
         basic_constraints: Some(BasicConstraints {
             critical: true,
             ca: true,
         }),
-        may_sign_certificates: Some(true),
+        key_usage: Some(KeyUsage {
+            certificate_signing: true,
+            crl_signing: true,
+        }),
         extended_key_usage: None,
+        name_constraints_critical: None,
+        alternative_name_critical: None,
+        public_suffix_wildcard: false,
         common_names: vec![name.into()],
         dns_names: Vec::new(),
         uris: Vec::new(),

@@ -9,21 +9,24 @@ use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_HASH_SHA256, OID_NIST_HASH_SHA384,
     OID_NIST_HASH_SHA512, OID_PKCS1_RSAENCRYPTION, OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA256WITHRSA,
-    OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384,
-    OID_SIG_ECDSA_WITH_SHA512, OID_SIG_ED25519, OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE,
-    OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME, Oid,
+    OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA, OID_PKIX_AUTHORITY_INFO_ACCESS, OID_SIG_ECDSA_WITH_SHA256,
+    OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512, OID_SIG_ED25519, OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER,
+    OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_INHIBIT_ANY_POLICY,
+    OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_POLICY_CONSTRAINTS,
+    OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER, Oid,
 };
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Version};
 use zmon_domain::certificate::{
-    BasicConstraints, CertificateDetails, CertificateSummary, ExtendedKeyUsage, KeyKind, SignatureKind,
+    AuthorityKeyIdentifier, BasicConstraints, CertificateDetails, CertificateSummary, ExtendedKeyUsage, KeyKind,
+    KeyUsage, SignatureKind,
 };
 use zmon_domain::pairing::Sha256Digest;
 use zmon_domain::time::Timestamp;
 
-use crate::name;
+use crate::{form, name};
 
 /// What these facts and path building take into account; any other critical extension is unknown.
 const KNOWN_EXTENSIONS: [Oid<'static>; 5] = [
@@ -33,6 +36,16 @@ const KNOWN_EXTENSIONS: [Oid<'static>; 5] = [
     OID_X509_EXT_NAME_CONSTRAINTS,
     OID_X509_EXT_EXTENDED_KEY_USAGE,
 ];
+
+/// Further extensions that have to be what their name says; of no other one anybody looks inside.
+const DECODABLE_EXTENSIONS: [Oid<'static>; 3] = [
+    OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
+    OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER,
+    OID_PKIX_AUTHORITY_INFO_ACCESS,
+];
+
+/// Extensions that RFC 5280 wants to be critical, and that are not taken into account.
+const CRITICAL_BY_RULE: [Oid<'static>; 2] = [OID_X509_EXT_POLICY_CONSTRAINTS, OID_X509_EXT_INHIBIT_ANY_POLICY];
 
 /// A certificate with its encoding, which path building needs.
 pub(crate) struct Certificate {
@@ -91,9 +104,16 @@ fn details(der: &[u8], certificate: &X509Certificate<'_>) -> Option<CertificateD
             .any(name::has_control_character),
         duplicate_extension: false,
         unknown_critical_extension: false,
+        malformed_name: false,
+        self_issued: subject.as_raw() == certificate.issuer().as_raw(),
+        subject_key_identifier: None,
+        authority_key_identifier: None,
         basic_constraints: None,
-        may_sign_certificates: None,
+        key_usage: None,
         extended_key_usage: None,
+        name_constraints_critical: None,
+        alternative_name_critical: None,
+        public_suffix_wildcard: false,
         common_names: subject.iter_common_name().filter_map(name::text).collect(),
         dns_names: Vec::new(),
         uris: Vec::new(),
@@ -116,28 +136,50 @@ fn sha256(der: &[u8]) -> Sha256Digest {
 
 /// None where an extension that matters cannot be decoded.
 fn note_extension(extension: &X509Extension<'_>, details: &mut CertificateDetails) -> Option<()> {
+    let critical = extension.critical;
+    let known = KNOWN_EXTENSIONS.contains(&extension.oid);
+    details.unknown_critical_extension |= !known && (critical || CRITICAL_BY_RULE.contains(&extension.oid));
     match extension.parsed_extension() {
         ParsedExtension::BasicConstraints(constraints) => {
-            details.basic_constraints = Some(BasicConstraints {
-                critical: extension.critical,
-                ca: constraints.ca,
+            let ca = constraints.ca;
+            details.basic_constraints = Some(BasicConstraints { critical, ca });
+        }
+        ParsedExtension::KeyUsage(usage) => {
+            details.key_usage = Some(KeyUsage {
+                certificate_signing: usage.key_cert_sign(),
+                crl_signing: usage.crl_sign(),
             });
         }
-        ParsedExtension::KeyUsage(usage) => details.may_sign_certificates = Some(usage.key_cert_sign()),
         ParsedExtension::ExtendedKeyUsage(usage) => {
             details.extended_key_usage = Some(ExtendedKeyUsage {
+                critical,
+                any: usage.any,
                 client_auth: usage.client_auth,
                 server_auth: usage.server_auth,
             });
         }
         ParsedExtension::SubjectAlternativeName(names) => {
+            details.alternative_name_critical = Some(critical);
             for name in &names.general_names {
                 note_name(name, details)?;
             }
         }
-        ParsedExtension::NameConstraints(_) => {}
-        _ if KNOWN_EXTENSIONS.contains(&extension.oid) => return None,
-        _ => details.unknown_critical_extension |= extension.critical,
+        ParsedExtension::NameConstraints(constraints) => {
+            details.name_constraints_critical = Some(critical);
+            details.malformed_name |= !form::are_constraints(constraints);
+        }
+        ParsedExtension::SubjectKeyIdentifier(identifier) => {
+            details.subject_key_identifier = Some(identifier.0.to_vec());
+        }
+        ParsedExtension::AuthorityKeyIdentifier(identifier) => {
+            details.authority_key_identifier = Some(AuthorityKeyIdentifier {
+                key_identifier: identifier.key_identifier.as_ref().map(|key| key.0.to_vec()),
+                names_certificate: identifier.authority_cert_issuer.is_some()
+                    || identifier.authority_cert_serial.is_some(),
+            });
+        }
+        ParsedExtension::ParseError { .. } if known || DECODABLE_EXTENSIONS.contains(&extension.oid) => return None,
+        _ => {}
     }
     Some(())
 }
@@ -159,8 +201,12 @@ fn note_name(name: &GeneralName<'_>, details: &mut CertificateDetails) -> Option
         | GeneralName::EDIPartyName(_)
         | GeneralName::RegisteredID(_) => {}
     }
+    details.malformed_name |= !form::is_name(name);
     match name {
-        GeneralName::DNSName(text) => details.dns_names.push((*text).to_owned()),
+        GeneralName::DNSName(text) => {
+            details.public_suffix_wildcard |= form::is_public_suffix_wildcard(text);
+            details.dns_names.push((*text).to_owned());
+        }
         GeneralName::URI(text) => details.uris.push((*text).to_owned()),
         GeneralName::IPAddress(octets) => details.addresses.push(address(octets)?),
         _ => {}

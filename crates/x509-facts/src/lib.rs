@@ -4,6 +4,7 @@
 //! the moment for which paths are built is an argument.
 
 mod certificate;
+mod form;
 mod key;
 mod name;
 mod path;

@@ -58,14 +58,31 @@ pub(crate) fn build(
         )
         .map(drop)
     };
+    // What else than time stands in the way, if anything.
+    let obstacle = |at: Timestamp| {
+        // The library looks at the use first; a leaf without issuer is told as one, whatever it is for.
+        match verify(at, Some(usage)).or_else(|error| verify(at, None).and(Err(error))) {
+            Ok(()) => PathFacts::Leads,
+            Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => PathFacts::NeverValidTogether,
+            Err(error) => fault(&error),
+        }
+    };
     let mut outcome = PathFacts::NeverValidTogether;
     for at in moments(chain, moment) {
-        // The library looks at the use first; a leaf without issuer is told as one, whatever it is for.
-        let result = verify(at, Some(usage)).or_else(|error| verify(at, None).and(Err(error)));
-        match result {
-            Ok(()) => return PathFacts::Leads,
-            Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => {}
-            Err(error) => outcome = fault(&error),
+        match obstacle(at) {
+            PathFacts::Leads => return PathFacts::Leads,
+            PathFacts::NeverValidTogether => {}
+            other => outcome = other,
+        }
+    }
+    if outcome == PathFacts::NeverValidTogether {
+        // The library tells time first. At another moment it tells what will still be wrong when time is mended.
+        let others: Vec<_> = other_moments(chain).into_iter().map(obstacle).collect();
+        let lasting = others.iter().find(|other| **other != PathFacts::NeverValidTogether);
+        if let Some(lasting) = lasting
+            && !others.contains(&PathFacts::Leads)
+        {
+            outcome = *lasting;
         }
     }
     outcome
@@ -86,6 +103,14 @@ fn moments(chain: &PemFacts<Certificate>, moment: Moment) -> BTreeSet<Timestamp>
     starts
         .filter(|start| !moment.synchronised && *start > moment.at)
         .chain([moment.at])
+        .collect()
+}
+
+/// When a certificate's validity starts or ends: at one of these a path is valid, if it ever is.
+fn other_moments(chain: &PemFacts<Certificate>) -> BTreeSet<Timestamp> {
+    let certificates = chain.read().map(|certificate| &certificate.details.summary);
+    certificates
+        .flat_map(|summary| [summary.not_before, summary.not_after])
         .collect()
 }
 

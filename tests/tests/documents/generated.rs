@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::catalogue;
+use crate::{catalogue, certificates};
 
 /// Set where a document is to be written rather than compared.
 const WRITE: &str = "XTASK_WRITE_DOCS";
@@ -13,6 +13,11 @@ const WRITE: &str = "XTASK_WRITE_DOCS";
 #[test]
 fn it_has_the_error_catalogue() {
     is_committed("error-catalogue.md", &catalogue::document());
+}
+
+#[test]
+fn it_has_the_certificate_rules() {
+    is_committed("certificate-rules.md", &certificates::document());
 }
 
 #[test]

@@ -49,12 +49,18 @@ pub enum PemFacts<T> {
 impl<T> PemFacts<T> {
     /// What could be read, in order.
     pub fn read(&self) -> impl Iterator<Item = &T> {
+        self.numbered().map(|(_, content)| content)
+    }
+
+    /// What could be read, in order, with the numbers of the blocks, counted from 1.
+    pub fn numbered(&self) -> impl Iterator<Item = (usize, &T)> {
         let blocks = match self {
             Self::Blocks(blocks) => blocks.as_slice(),
             Self::TooLong | Self::TooManyBlocks | Self::StrayText => &[],
         };
-        blocks.iter().filter_map(|block| match block {
-            Block::Read(content) => Some(content),
+        let numbered = blocks.iter().enumerate().map(|(index, block)| (index + 1, block));
+        numbered.filter_map(|(number, block)| match block {
+            Block::Read(content) => Some((number, content)),
             Block::OtherLabel | Block::Unreadable => None,
         })
     }
@@ -108,14 +114,30 @@ pub struct CertificateDetails {
     pub control_characters: bool,
     /// Whether an extension stands there twice.
     pub duplicate_extension: bool,
-    /// Whether an extension is critical that neither these facts nor path building take into account.
+    /// Whether an extension that neither these facts nor path building take into account is critical, or would have to be
+    /// (RFC 5280, 4.2.1.11 and 4.2.1.14).
     pub unknown_critical_extension: bool,
+    /// Whether a subject alternative name or a name constraint is not of the form of its kind (RFC 5280, 4.2.1.6 and
+    /// 4.2.1.10), or name constraints constrain nothing.
+    pub malformed_name: bool,
+    /// Whether subject and issuer are the same name.
+    pub self_issued: bool,
+    /// Subject key identifier, where present.
+    pub subject_key_identifier: Option<Vec<u8>>,
+    /// Authority key identifier, where present.
+    pub authority_key_identifier: Option<AuthorityKeyIdentifier>,
     /// Basic constraints, where present.
     pub basic_constraints: Option<BasicConstraints>,
-    /// Whether key usage lists keyCertSign, where key usage is present.
-    pub may_sign_certificates: Option<bool>,
+    /// Key usage, where present.
+    pub key_usage: Option<KeyUsage>,
     /// Extended key usage, where present.
     pub extended_key_usage: Option<ExtendedKeyUsage>,
+    /// Whether name constraints are critical, where present.
+    pub name_constraints_critical: Option<bool>,
+    /// Whether the subject alternative name is critical, where present.
+    pub alternative_name_critical: Option<bool>,
+    /// Whether a wildcard among the DNS names stands for all names below a public suffix, such as `*.co.uk`.
+    pub public_suffix_wildcard: bool,
     /// Common names of the subject.
     pub common_names: Vec<String>,
     /// DNS names of the subject alternative name.
@@ -166,9 +188,31 @@ pub struct BasicConstraints {
     pub ca: bool,
 }
 
-/// Extended key usage (RFC 5280, 4.2.1.12); anyExtendedKeyUsage is neither.
+/// Authority key identifier (RFC 5280, 4.2.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityKeyIdentifier {
+    /// The identifier of the issuer's key, where it names one.
+    pub key_identifier: Option<Vec<u8>>,
+    /// Whether it names the issuer's certificate by issuer or serial number.
+    pub names_certificate: bool,
+}
+
+/// Key usage (RFC 5280, 4.2.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// Lists keyCertSign.
+    pub certificate_signing: bool,
+    /// Lists cRLSign.
+    pub crl_signing: bool,
+}
+
+/// Extended key usage (RFC 5280, 4.2.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtendedKeyUsage {
+    /// Whether the extension is critical.
+    pub critical: bool,
+    /// Lists anyExtendedKeyUsage, which counts as neither of the others.
+    pub any: bool,
     /// Lists clientAuth.
     pub client_auth: bool,
     /// Lists serverAuth.

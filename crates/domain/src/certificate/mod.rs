@@ -16,8 +16,9 @@ use crate::settings::ServerHost;
 use crate::time::Timestamp;
 
 pub use facts::{
-    BasicConstraints, Block, BundleFacts, CertificateDetails, ChainFacts, ExtendedKeyUsage, KeyKind, MAX_CERTIFICATES,
-    MAX_PEM_BYTES, PathFacts, PemFacts, Possession, PrivateKeyFacts, SignatureKind,
+    AuthorityKeyIdentifier, BasicConstraints, Block, BundleFacts, CertificateDetails, ChainFacts, ExtendedKeyUsage,
+    KeyKind, KeyUsage, MAX_CERTIFICATES, MAX_PEM_BYTES, PathFacts, PemFacts, Possession, PrivateKeyFacts,
+    SignatureKind,
 };
 pub use refusal::{Field, Reason, Refusal};
 
@@ -95,11 +96,43 @@ pub struct Expectation<'a> {
     pub synchronised: bool,
 }
 
+/// As much of an [`Expectation`] as is known without a device. Rules about what is not known are left out, so nothing is
+/// certified by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Criteria<'a> {
+    /// The device that the client certificate must name.
+    pub device_id: Option<&'a DeviceId>,
+    /// The host that a pinned server certificate must name.
+    pub server_host: Option<&'a ServerHost>,
+    /// Now.
+    pub now: Timestamp,
+    /// Only then is the start of validity enforced.
+    pub synchronised: bool,
+}
+
+impl<'a> From<&Expectation<'a>> for Criteria<'a> {
+    fn from(expected: &Expectation<'a>) -> Self {
+        Self {
+            device_id: Some(expected.device_id),
+            server_host: Some(expected.server_host),
+            now: expected.now,
+            synchronised: expected.synchronised,
+        }
+    }
+}
+
 /// Step 10 of the validation order. The most basic fault is told first: what the texts are, keys, validity, chains, use,
 /// names; within each, fields in the order of the protocol's table.
 ///
 /// # Errors
-/// `InvalidCertificate`: a [`Refusal`], which names the field, the block and the reason.
+/// `InvalidCertificate`: the first of the [`objections`], which names the field, the block and the reason.
 pub fn judge(facts: &BundleFacts, expected: &Expectation<'_>) -> Result<CertifiedBundle, ProvisioningError> {
     Ok(rules::judge(facts, expected)?)
+}
+
+/// Everything that step 10 objects to, in the order of [`judge`], so that all of it can be mended at once. What no more
+/// than follows from another fault is left out: that no path leads through a certificate that cannot be read, for example.
+#[must_use]
+pub fn objections(facts: &BundleFacts, criteria: &Criteria<'_>) -> Vec<Refusal> {
+    rules::objections(facts, criteria)
 }

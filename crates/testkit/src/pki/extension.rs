@@ -4,6 +4,10 @@ use openssl::asn1::Asn1Object;
 
 /// Object identifiers of extensions and key purposes.
 pub mod oid {
+    /// Extension authorityInfoAccess.
+    pub const AUTHORITY_INFORMATION: &str = "1.3.6.1.5.5.7.1.1";
+    /// Extension subjectKeyIdentifier.
+    pub const SUBJECT_KEY_IDENTIFIER: &str = "2.5.29.14";
     /// Extension keyUsage.
     pub const KEY_USAGE: &str = "2.5.29.15";
     /// Extension subjectAltName.
@@ -12,6 +16,10 @@ pub mod oid {
     pub const BASIC_CONSTRAINTS: &str = "2.5.29.19";
     /// Extension nameConstraints.
     pub const NAME_CONSTRAINTS: &str = "2.5.29.30";
+    /// Extension authorityKeyIdentifier.
+    pub const AUTHORITY_KEY_IDENTIFIER: &str = "2.5.29.35";
+    /// Extension policyConstraints.
+    pub const POLICY_CONSTRAINTS: &str = "2.5.29.36";
     /// Extension extendedKeyUsage.
     pub const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
     /// Key purpose serverAuth.
@@ -112,6 +120,32 @@ impl Extension {
             critical: true,
             value: der(0x30, &der(0xa0, &der(0x30, &der(0x82, subtree.as_bytes())))),
         }
+    }
+
+    /// subjectKeyIdentifier, not critical.
+    #[must_use]
+    pub fn subject_key_identifier(identifier: &[u8]) -> Self {
+        Self {
+            oid: oid::SUBJECT_KEY_IDENTIFIER,
+            critical: false,
+            value: der(0x04, identifier),
+        }
+    }
+
+    /// authorityKeyIdentifier, not critical: the identifier of the issuer's key alone.
+    #[must_use]
+    pub fn authority_key_identifier(identifier: &[u8]) -> Self {
+        Self {
+            oid: oid::AUTHORITY_KEY_IDENTIFIER,
+            critical: false,
+            value: der(0x30, &der(0x80, identifier)),
+        }
+    }
+
+    /// The same, critical or not.
+    #[must_use]
+    pub fn critical(self, critical: bool) -> Self {
+        Self { critical, ..self }
     }
 
     /// An extension that nobody knows.

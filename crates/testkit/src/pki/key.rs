@@ -62,6 +62,14 @@ impl Key {
         Self(key.expect("OpenSSL wraps its own keys"))
     }
 
+    /// What key identifiers call it: 20 octets of the SHA-256 of its public key (RFC 7093, 2).
+    #[must_use]
+    pub fn identifier(&self) -> Vec<u8> {
+        let public = self.0.public_key_to_der().expect("a public key");
+        let digest = openssl::hash::hash(MessageDigest::sha256(), &public).expect("OpenSSL knows SHA-256");
+        digest[..20].to_vec()
+    }
+
     /// PEM, `PRIVATE KEY`.
     #[must_use]
     pub fn pkcs8_pem(&self) -> String {

@@ -31,9 +31,9 @@ pub struct Template {
     pub serial: Vec<u8>,
     /// Whether the serial number is negative.
     pub negative_serial: bool,
-    /// Organisation of the subject.
+    /// Organisation of the subject; left out where it is empty.
     pub organisation: String,
-    /// Common name of the subject.
+    /// Common name of the subject; left out where it is empty.
     pub common_name: String,
     /// How the common name is encoded; the text's UTF-8 octets are taken as they are.
     pub common_name_type: Asn1Type,
@@ -45,6 +45,8 @@ pub struct Template {
     pub digest: MessageDigest,
     /// Its extensions in their order.
     pub extensions: Vec<Extension>,
+    /// Whether subject and authority key identifiers are added, where they are not among the extensions.
+    pub key_identifiers: bool,
 }
 
 impl Template {
@@ -60,6 +62,7 @@ impl Template {
             not_after: NOW_SECONDS + 3650 * DAY,
             digest: MessageDigest::sha256(),
             extensions,
+            key_identifiers: true,
         }
     }
 
@@ -92,7 +95,7 @@ impl Template {
     #[must_use]
     pub fn server(host: &str) -> Self {
         Self::new(
-            "Telemetry",
+            "Telemetry server",
             vec![
                 Extension::basic_constraints(true, false, None),
                 Extension::key_usage(usage::DIGITAL_SIGNATURE),
@@ -158,7 +161,14 @@ impl Template {
         builder.set_not_before(&*Asn1Time::from_unix(self.not_before)?)?;
         builder.set_not_after(&*Asn1Time::from_unix(self.not_after)?)?;
         builder.set_pubkey(&key.0)?;
-        for extension in &self.extensions {
+        let identifiers = [
+            Extension::subject_key_identifier(&key.identifier()),
+            Extension::authority_key_identifier(&signer.identifier()),
+        ];
+        let added = identifiers.iter().filter(|identifier| {
+            self.key_identifiers && self.version == 2 && self.extensions.iter().all(|own| own.oid != identifier.oid)
+        });
+        for extension in self.extensions.iter().chain(added) {
             let kind = Asn1Object::from_str(extension.oid)?;
             let value = Asn1OctetString::new_from_bytes(&extension.value)?;
             builder.append_extension(X509Extension::new_from_der(&kind, extension.critical, &value)?)?;
@@ -170,8 +180,12 @@ impl Template {
     fn name(&self) -> X509Name {
         let name = || {
             let mut name = X509NameBuilder::new()?;
-            name.append_entry_by_nid(Nid::ORGANIZATIONNAME, &self.organisation)?;
-            name.append_entry_by_nid_with_type(Nid::COMMONNAME, &self.common_name, self.common_name_type)?;
+            if !self.organisation.is_empty() {
+                name.append_entry_by_nid(Nid::ORGANIZATIONNAME, &self.organisation)?;
+            }
+            if !self.common_name.is_empty() {
+                name.append_entry_by_nid_with_type(Nid::COMMONNAME, &self.common_name, self.common_name_type)?;
+            }
             Ok::<_, openssl::error::ErrorStack>(name.build())
         };
         name().expect("OpenSSL makes the name")

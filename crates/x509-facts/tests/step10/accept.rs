@@ -1,7 +1,7 @@
 //! Bundles that a careful hospital makes pass step 10.
 
-use crate::common::{DEVICE, Device, HOST, accepts, host, pki, refuses, refuses_at};
-use zmon_domain::certificate::{Field, Reason};
+use crate::common::{CA, CLIENT, DEVICE, Device, HOST, SERVER, accepts, host, objects_at, pki, refuses, refuses_at};
+use zmon_domain::certificate::Reason;
 use zmon_domain::time::Timestamp;
 use zmon_testkit::pki::{AlternativeName, DAY, Extension, Key, KeyType, NOW, Pki, Template};
 
@@ -25,7 +25,7 @@ fn it_tells_what_is_tracked_about_each_certificate() {
         (1, 1, 1)
     );
     assert_eq!(bundle.ca()[0].subject, "CN=Z-Monitor-CA,O=General Hospital");
-    assert_eq!(bundle.server()[0].subject, "CN=Telemetry,O=General Hospital");
+    assert_eq!(bundle.server()[0].subject, "CN=Telemetry server,O=General Hospital");
 }
 
 #[test]
@@ -135,10 +135,9 @@ fn it_finds_the_device_in_common_name_dns_name_or_uri_in_any_case() {
 
 #[test]
 fn it_matches_the_servers_address_and_wildcards() {
-    let cases: [(&str, AlternativeName<'_>, bool); 10] = [
+    let cases: [(&str, AlternativeName<'_>, bool); 8] = [
         ("10.1.50.1", AlternativeName::Address(&[10, 1, 50, 1]), true),
         ("10.1.50.2", AlternativeName::Address(&[10, 1, 50, 1]), false),
-        ("10.1.50.1", AlternativeName::Dns("10.1.50.1"), false),
         (
             "[2001:db8::1]",
             AlternativeName::Address(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
@@ -152,7 +151,6 @@ fn it_matches_the_servers_address_and_wildcards() {
             false,
         ),
         ("hospital.example", AlternativeName::Dns("*.hospital.example"), false),
-        ("hospital.example", AlternativeName::Dns("*.example"), false),
         ("telemetry.hospital.example.", AlternativeName::Dns(HOST), true),
     ];
     for (name, alternative, matches) in cases {
@@ -167,7 +165,7 @@ fn it_matches_the_servers_address_and_wildcards() {
         if matches {
             device.judge(&pki.texts()).unwrap();
         } else {
-            refuses_at(&device, &pki.texts(), Field::ServerCertificate, 1, Reason::OtherHost);
+            refuses_at(&device, &pki.texts(), SERVER, 1, Reason::OtherHost);
         }
     }
 }
@@ -183,7 +181,8 @@ fn it_accepts_certificates_that_begin_later_only_while_the_clock_is_not_synchron
     let mut texts = pki.texts();
     texts.client_certificate += &intermediate.pem();
     let mut device = Device::at(NOW);
-    refuses_at(&device, &texts, Field::ClientCertificate, 1, Reason::NotYetValid);
+    let early = |field, block| (field, block, Reason::NotYetValid);
+    objects_at(&device, &texts, &[early(CLIENT, 1), early(CLIENT, 2), early(SERVER, 1)]);
     device.synchronised = false;
     device.judge(&texts).unwrap();
 }
@@ -192,12 +191,17 @@ fn it_accepts_certificates_that_begin_later_only_while_the_clock_is_not_synchron
 fn it_accepts_from_the_first_to_the_last_moment_of_validity() {
     let pki = pki();
     let (first, last) = (NOW.as_millis() - 86_400_000, NOW.as_millis() + 3650 * 86_400_000);
-    for moment in [first, last] {
+    // The last second is one of them.
+    for moment in [first, last, last + 999] {
         Device::at(Timestamp::from_millis(moment)).judge(&pki.texts()).unwrap();
     }
-    for (moment, reason) in [(first - 1, Reason::NotYetValid), (last + 1, Reason::Expired)] {
+    for (moment, reason) in [(first - 1, Reason::NotYetValid), (last + 1000, Reason::Expired)] {
         let device = Device::at(Timestamp::from_millis(moment));
-        refuses_at(&device, &pki.texts(), Field::ClientCertificate, 1, reason);
+        objects_at(
+            &device,
+            &pki.texts(),
+            &[(CLIENT, 1, reason), (CA, 1, reason), (SERVER, 1, reason)],
+        );
     }
 }
 
@@ -235,7 +239,7 @@ fn it_accepts_names_inside_an_issuers_constraints() {
     };
     accepts(&constrained("hospital.example").texts());
     let texts = constrained("elsewhere.example").texts();
-    refuses(&texts, Field::ServerCertificate, 1, Reason::NameConstraints);
+    refuses(&texts, SERVER, 1, Reason::NameConstraints);
 }
 
 #[test]
@@ -253,7 +257,7 @@ fn it_accepts_as_many_intermediates_as_the_root_allows() {
         texts
     };
     accepts(&with_limit(1));
-    refuses(&with_limit(0), Field::ClientCertificate, 1, Reason::PathTooLong);
+    refuses(&with_limit(0), CLIENT, 1, Reason::PathTooLong);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A device that judges, and bundles with one thing changed.
 
-use zmon_domain::certificate::{CertifiedBundle, Expectation, Field, Reason, Refusal, judge};
+use zmon_domain::certificate::{BundleFacts, CertifiedBundle, Expectation, Field, Reason, Refusal, judge, objections};
 use zmon_domain::error::ProvisioningError;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::settings::{ServerHost, ServerUrl};
@@ -27,24 +27,32 @@ impl Device {
         }
     }
 
-    pub(crate) fn judge(&self, texts: &Texts) -> Result<CertifiedBundle, ProvisioningError> {
-        let facts = examine_texts(&BundleTexts {
+    fn examine(&self, texts: &Texts) -> BundleFacts {
+        examine_texts(&BundleTexts {
             client_certificate: &texts.client_certificate,
             client_private_key: &texts.client_private_key,
             ca_certificate: &texts.ca_certificate,
             server_certificate: texts.server_certificate.as_deref(),
             at: self.now,
             synchronised: self.synchronised,
-        });
-        judge(
-            &facts,
-            &Expectation {
-                device_id: &DeviceId::parse(DEVICE).expect("a device id"),
-                server_host: &self.host,
-                now: self.now,
-                synchronised: self.synchronised,
-            },
-        )
+        })
+    }
+
+    fn with_expectation<T>(&self, judge: impl FnOnce(&Expectation<'_>) -> T) -> T {
+        judge(&Expectation {
+            device_id: &DeviceId::parse(DEVICE).expect("a device id"),
+            server_host: &self.host,
+            now: self.now,
+            synchronised: self.synchronised,
+        })
+    }
+
+    pub(crate) fn judge(&self, texts: &Texts) -> Result<CertifiedBundle, ProvisioningError> {
+        self.with_expectation(|expected| judge(&self.examine(texts), expected))
+    }
+
+    pub(crate) fn objections(&self, texts: &Texts) -> Vec<Refusal> {
+        self.with_expectation(|expected| objections(&self.examine(texts), &expected.into()))
     }
 }
 
@@ -77,12 +85,50 @@ pub(crate) fn refuses_at(
     block: impl Into<Option<usize>>,
     reason: Reason,
 ) {
+    let refusal = tells_at(device, texts, field, block, reason);
+    // A dry run tells it too, and nothing that only follows from it.
+    assert_eq!(device.objections(texts), [refusal]);
+}
+
+/// It is told first; other faults may stand behind it.
+#[track_caller]
+pub(crate) fn tells(texts: &Texts, field: Field, block: impl Into<Option<usize>>, reason: Reason) {
+    tells_at(&Device::at(NOW), texts, field, block, reason);
+}
+
+#[track_caller]
+pub(crate) fn tells_at(
+    device: &Device,
+    texts: &Texts,
+    field: Field,
+    block: impl Into<Option<usize>>,
+    reason: Reason,
+) -> Refusal {
     let refusal = Refusal {
         field,
         block: block.into(),
         reason,
     };
     assert_eq!(device.judge(texts), Err(refusal.into()));
+    refusal
+}
+
+/// The first is told; a dry run tells all.
+#[track_caller]
+pub(crate) fn objects(texts: &Texts, all: &[(Field, usize, Reason)]) {
+    objects_at(&Device::at(NOW), texts, all);
+}
+
+#[track_caller]
+pub(crate) fn objects_at(device: &Device, texts: &Texts, all: &[(Field, usize, Reason)]) {
+    let refusals = all.iter().map(|(field, block, reason)| Refusal {
+        field: *field,
+        block: Some(*block),
+        reason: *reason,
+    });
+    let refusals: Vec<_> = refusals.collect();
+    assert_eq!(device.objections(texts), refusals);
+    assert_eq!(device.judge(texts), Err(refusals[0].into()));
 }
 
 pub(crate) const CLIENT: Field = Field::ClientCertificate;

@@ -3,6 +3,7 @@
 mod accept;
 mod common;
 mod hostile;
+mod matrix;
 mod refuse_chains;
 mod refuse_keys;
 mod refuse_texts;

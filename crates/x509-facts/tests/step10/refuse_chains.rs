@@ -1,11 +1,11 @@
 //! Wrong validity, issuers, uses and names are refused.
 
 use zmon_domain::certificate::Reason;
-use zmon_domain::time::Timestamp;
 use zmon_testkit::pki::{AlternativeName, DAY, Extension, Key, KeyType, NOW, Template, Texts, oid, pem, usage};
 
 use crate::common::{
-    CA, CLIENT, DEVICE, Device, HOST, KEY, SERVER, accepts, ca, client, pki, refuses, refuses_at, server, through,
+    CA, CLIENT, DEVICE, Device, HOST, KEY, SERVER, accepts, ca, client, objects, pki, refuses, refuses_at, server,
+    through,
 };
 
 #[test]
@@ -186,7 +186,8 @@ fn it_refuses_a_second_leaf_behind_the_first() {
     let (intermediate, mut texts) = through(&Template::ca("Issuing"));
     texts.client_certificate = intermediate.pem();
     texts.client_private_key = intermediate.key.pkcs8_pem();
-    refuses(&texts, CLIENT, 1, Reason::LeafMaySign);
+    let reasons = [Reason::LeafMaySign, Reason::NoExtendedKeyUsage, Reason::OtherDevice];
+    objects(&texts, &reasons.map(|reason| (CLIENT, 1, reason)));
 }
 
 #[test]
@@ -213,13 +214,19 @@ fn it_refuses_leaves_without_their_purpose() {
     let for_clients =
         |purposes: &[&str]| client(&Template::client(DEVICE).with(Extension::extended_key_usage(purposes)));
     let for_servers = |purposes: &[&str]| server(&Template::server(HOST).with(Extension::extended_key_usage(purposes)));
-    for purposes in [&[oid::SERVER_AUTH][..], &[oid::ANY_USAGE]] {
-        refuses(&for_clients(purposes), CLIENT, 1, Reason::NotForClients);
-    }
-    for purposes in [&[oid::CLIENT_AUTH][..], &[oid::ANY_USAGE]] {
-        refuses(&for_servers(purposes), SERVER, 1, Reason::NotForServers);
-    }
-    accepts(&for_clients(&[oid::ANY_USAGE, oid::SERVER_AUTH, oid::CLIENT_AUTH]));
+    refuses(&for_clients(&[oid::SERVER_AUTH]), CLIENT, 1, Reason::NotForClients);
+    refuses(&for_servers(&[oid::CLIENT_AUTH]), SERVER, 1, Reason::NotForServers);
+    accepts(&for_clients(&[oid::SERVER_AUTH, oid::CLIENT_AUTH]));
+    // Any use is no use, and beside others it takes their meaning away.
+    let any = |field, reason| [(field, 1, reason), (field, 1, Reason::AnyUsage)];
+    objects(&for_clients(&[oid::ANY_USAGE]), &any(CLIENT, Reason::NotForClients));
+    objects(&for_servers(&[oid::ANY_USAGE]), &any(SERVER, Reason::NotForServers));
+    refuses(
+        &for_clients(&[oid::ANY_USAGE, oid::CLIENT_AUTH]),
+        CLIENT,
+        1,
+        Reason::AnyUsage,
+    );
     let without = Template::client(DEVICE).without(oid::EXTENDED_KEY_USAGE);
     refuses(&client(&without), CLIENT, 1, Reason::NoExtendedKeyUsage);
     let without = Template::server(HOST).without(oid::EXTENDED_KEY_USAGE);
@@ -228,12 +235,13 @@ fn it_refuses_leaves_without_their_purpose() {
 
 #[test]
 fn it_refuses_a_certificate_of_another_device() {
-    for name in [
-        "ZM-ICU-MON-05",
-        "ZM-ICU-MON-04 ",
-        "ZM-ICU-MON-04.ward",
-        "xZM-ICU-MON-04",
-    ] {
+    refuses(
+        &client(&Template::client("ZM-ICU-MON-04 ")),
+        CLIENT,
+        1,
+        Reason::OtherDevice,
+    );
+    for name in ["ZM-ICU-MON-05", "ZM-ICU-MON-04.ward", "xZM-ICU-MON-04"] {
         refuses(&client(&Template::client(name)), CLIENT, 1, Reason::OtherDevice);
         let names = [AlternativeName::Dns(name), AlternativeName::Uri("urn:ZM-ICU-MON-04")];
         let template = Template::client("unit 4711").with(Extension::alternative_names(&names));
@@ -252,13 +260,14 @@ fn it_refuses_a_pin_for_another_host() {
     let in_common_name = Template::server(HOST)
         .without(oid::ALTERNATIVE_NAME)
         .but(|template| template.common_name = HOST.into());
-    refuses(&server(&in_common_name), SERVER, 1, Reason::OtherHost);
+    let both = [Reason::OtherHost, Reason::CommonNameElsewhere].map(|reason| (SERVER, 1, reason));
+    objects(&server(&in_common_name), &both);
     let as_uri = Template::server(HOST).with(Extension::alternative_names(&[AlternativeName::Uri(HOST)]));
     refuses(&server(&as_uri), SERVER, 1, Reason::OtherHost);
 }
 
 #[test]
-fn it_tells_the_most_basic_fault_first() {
+fn it_tells_the_most_basic_fault_first_and_the_others_in_a_dry_run() {
     // Another device, for servers, of a stranger, expired, with another key: one fault after the other is mended.
     let mut pki = pki();
     let stranger = Template::ca("Stranger").self_signed(Key::new(KeyType::P256));
@@ -268,15 +277,20 @@ fn it_tells_the_most_basic_fault_first() {
     pki.client = template.issued_by(&stranger);
     let mut texts = pki.texts();
     texts.client_private_key = Key::new(KeyType::P256).pkcs8_pem();
-    refuses(&texts, KEY, 1, Reason::KeyMismatch);
-    refuses(&pki.texts(), CLIENT, 1, Reason::Expired);
+    let all = [
+        (KEY, 1, Reason::KeyMismatch),
+        (CLIENT, 1, Reason::Expired),
+        (CLIENT, 1, Reason::UnknownIssuer),
+        (CLIENT, 1, Reason::NotForClients),
+        (CLIENT, 1, Reason::OtherDevice),
+    ];
+    objects(&texts, &all);
+    objects(&pki.texts(), &all[1..]);
     template.not_after = template.not_before + 10 * DAY;
     pki.client = template.issued_by(&stranger);
-    refuses(&pki.texts(), CLIENT, 1, Reason::UnknownIssuer);
+    objects(&pki.texts(), &all[2..]);
     pki.client = template.issued_by(&pki.ca);
-    refuses(&pki.texts(), CLIENT, 1, Reason::NotForClients);
+    objects(&pki.texts(), &all[3..]);
     pki.client = Template::client("other").issued_by(&pki.ca);
-    refuses(&pki.texts(), CLIENT, 1, Reason::OtherDevice);
-    let long_ago = Device::at(Timestamp::from_unix_seconds(0));
-    refuses_at(&long_ago, &pki.texts(), CLIENT, 1, Reason::NotYetValid);
+    objects(&pki.texts(), &all[4..]);
 }

@@ -4,7 +4,9 @@ use openssl::hash::MessageDigest;
 use zmon_domain::certificate::Reason;
 use zmon_testkit::pki::{Key, KeyType, Template, pem};
 
-use crate::common::{CA, CLIENT, DEVICE, HOST, KEY, SERVER, accepts, ca, client, client_key, pki, refuses, through};
+use crate::common::{
+    CA, CLIENT, DEVICE, HOST, KEY, SERVER, accepts, ca, client, client_key, objects, pki, refuses, through,
+};
 
 #[test]
 fn it_refuses_a_key_whose_label_names_another_form() {
@@ -34,7 +36,10 @@ fn it_refuses_weak_and_unlisted_keys_of_the_client() {
         KeyType::Secp256k1,
         KeyType::Dsa,
     ] {
-        refuses(&client_key(kind), CLIENT, 1, Reason::UnacceptableKey);
+        objects(
+            &client_key(kind),
+            &[(CLIENT, 1, Reason::UnacceptableKey), (KEY, 1, Reason::UnacceptableKey)],
+        );
         // The key alone tells it too.
         let mut texts = pki().texts();
         texts.client_private_key = Key::new(kind).pkcs8_pem();
@@ -75,6 +80,7 @@ fn it_refuses_weak_signatures() {
         let mut pki = pki();
         pki.ca = Template::ca("RSA").self_signed(Key::new(KeyType::Rsa(2048)));
         pki.client = signed(Template::client(DEVICE)).issued_by(&pki.ca);
+        pki.server = Template::server(HOST).issued_by(&pki.ca);
         refuses(&pki.texts(), CLIENT, 1, reason);
     }
 }

@@ -6,7 +6,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_testkit::pki::{AlternativeName, Extension, KeyType, NOW, Template, Texts, oid, pem};
 
 use crate::common::{
-    CA, CLIENT, DEVICE, Device, HOST, KEY, SERVER, accepts, ca, client, pki, refuses, server, through,
+    CA, CLIENT, DEVICE, Device, HOST, KEY, SERVER, accepts, ca, client, objects, pki, refuses, server, tells, through,
 };
 
 #[test]
@@ -139,23 +139,21 @@ fn it_refuses_certificates_of_version_1() {
             template.extensions.clear();
         })
     };
-    refuses(
+    let all = |field, reasons: &[Reason]| -> Vec<_> {
+        let reasons = [Reason::NotVersion3].iter().chain(reasons);
+        reasons.map(|reason| (field, 1, *reason)).collect()
+    };
+    objects(
         &client(&version_1(Template::client(DEVICE))),
-        CLIENT,
-        1,
-        Reason::NotVersion3,
+        &all(CLIENT, &[Reason::NoExtendedKeyUsage]),
     );
-    refuses(
+    objects(
         &ca(&version_1(Template::ca("Old")), KeyType::P256),
-        CA,
-        1,
-        Reason::NotVersion3,
+        &all(CA, &[Reason::NoBasicConstraints]),
     );
-    refuses(
+    objects(
         &server(&version_1(Template::server(HOST))),
-        SERVER,
-        1,
-        Reason::NotVersion3,
+        &all(SERVER, &[Reason::NoExtendedKeyUsage, Reason::OtherHost]),
     );
 }
 
@@ -242,23 +240,23 @@ fn it_refuses_control_characters_in_names() {
     for name in ["ZM-ICU-MON-04\0.evil", "ZM\nICU", "ZM\u{7f}", "ZM\u{85}"] {
         for kind in [Asn1Type::UTF8STRING, Asn1Type::PRINTABLESTRING] {
             let template = Template::client(name).but(|template| template.common_name_type = kind);
-            refuses(&client(&template), CLIENT, 1, Reason::ControlCharacter);
+            tells(&client(&template), CLIENT, 1, Reason::ControlCharacter);
         }
     }
     let teletex = Template::client("a\u{1}").but(|template| template.common_name_type = Asn1Type::T61STRING);
-    refuses(&client(&teletex), CLIENT, 1, Reason::ControlCharacter);
+    tells(&client(&teletex), CLIENT, 1, Reason::ControlCharacter);
     let two_bytes = Template::client("\0a\0\0").but(|template| template.common_name_type = Asn1Type::BMPSTRING);
-    refuses(&client(&two_bytes), CLIENT, 1, Reason::ControlCharacter);
+    tells(&client(&two_bytes), CLIENT, 1, Reason::ControlCharacter);
     for name in [AlternativeName::Dns("a\0b"), AlternativeName::Uri("a\rb")] {
         let names = Extension::alternative_names(&[name]);
-        refuses(
+        tells(
             &server(&Template::server(HOST).with(names)),
             SERVER,
             1,
             Reason::ControlCharacter,
         );
     }
-    refuses(
+    tells(
         &ca(&Template::ca("Z\0CA"), KeyType::P256),
         CLIENT,
         1,
