@@ -2,10 +2,16 @@
 //!
 //! Source: `docs/decisions.md`, "Audit events"; `protocol.md`, "Audit".
 
+mod chain;
+mod repeats;
+
 use alloc::string::String;
 
 use crate::error::ErrorCode;
 use crate::pairing::{SessionId, Sha256Digest};
+
+pub use chain::{AUDIT_FORMAT, AuditBreak, AuditRecord, AuditVerdict, AuditWalk, Sha256};
+pub use repeats::{REPEAT_WINDOW, RepeatLedger, Subject};
 
 macro_rules! audit_events {
     ($($(#[$doc:meta])* $event:ident = $name:literal,)*) => {
@@ -21,6 +27,12 @@ macro_rules! audit_events {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$event => $name,)* }
+            }
+
+            /// The event of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|event| event.as_str() == name)
             }
         }
     };
@@ -51,10 +63,16 @@ audit_events! {
     CertificatesInstalled = "certificates installed",
     /// Settings are in the store.
     ConfigurationApplied = "configuration applied",
+    /// The new credentials were tried on the server (step 11); recorded by no device without that step.
+    ConnectionTested = "connection tested",
     /// The device is provisioned.
     ProvisioningCompleted = "provisioning completed",
     /// The device refused a payload.
     ProvisioningFailed = "provisioning failed",
+    /// A person took note of a failure or of a de-provisioning.
+    OutcomeAcknowledged = "outcome acknowledged",
+    /// An act at the screen or on the control socket was refused; the detail names the act.
+    ActRefused = "act refused",
     /// A de-provisioned device is being provisioned again.
     ReprovisioningStarted = "re-provisioning started",
     /// An administrator took everything away.
@@ -65,6 +83,10 @@ audit_events! {
     AdministratorRefused = "administrator refused",
     /// An administrator returned the time floor to the release date.
     TimeFloorReset = "time floor reset",
+    /// The configuration was given to a local program; the detail says to whom.
+    ConfigurationRead = "configuration read",
+    /// Certificates and private key were given to a local program; the detail says to whom.
+    CredentialsRead = "credentials read",
 }
 
 /// One event to be recorded. The store adds position, time and hash.
@@ -127,4 +149,12 @@ pub struct AuditHead {
     pub count: u64,
     /// Hash of the last record; 32 zero bytes for an empty audit.
     pub head: Sha256Digest,
+}
+
+impl AuditHead {
+    /// Before the first record.
+    pub const EMPTY: Self = Self {
+        count: 0,
+        head: Sha256Digest::new([0; 32]),
+    };
 }

@@ -11,7 +11,7 @@ use crate::identity::DeviceId;
 use crate::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest};
 use crate::payload::{Members, ProvisioningPayload, SignedText};
 use crate::secret::SecretText;
-use crate::settings::Settings;
+use crate::settings::{SettingChange, Settings};
 use crate::time::{TimeFault, TimeView, Timestamp};
 
 /// The right to have one payload checked: the outcome of step 4, at most one per session.
@@ -273,6 +273,15 @@ impl Installation {
     #[must_use]
     pub const fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// Who changes the settings with it, and when.
+    #[must_use]
+    pub fn change(&self) -> SettingChange {
+        SettingChange {
+            at: self.completed_at,
+            by: format!("Central Station, session {}", self.session),
+        }
     }
 
     /// The six settings.

@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod access;
 pub mod admin;
 pub mod audit;
 pub mod certificate;

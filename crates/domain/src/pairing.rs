@@ -152,4 +152,20 @@ impl Sha256Digest {
             .map(|n| char::from(b"0123456789abcdef"[usize::from(n)]))
             .collect()
     }
+
+    /// The digest of that spelling, which must be the one that [`Self::to_hex`] writes.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let nibble = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Some(Self::new(bytes))
+    }
 }

@@ -5,9 +5,10 @@ use core::fmt;
 
 use crate::audit::AuditHead;
 use crate::certificate::CertifiedBundle;
+use crate::checks::Credentials;
 use crate::identity::DeviceId;
 use crate::pairing::Sha256Digest;
-use crate::settings::Settings;
+use crate::settings::{RecordedSettings, Settings};
 use crate::status::ProvisioningStatus;
 use crate::time::Timestamp;
 
@@ -65,4 +66,37 @@ impl ProvisioningResult {
     pub const fn status(&self) -> ProvisioningStatus {
         ProvisioningStatus::Provisioned
     }
+}
+
+/// The installed certificates as PEM, each leaf first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateTexts {
+    /// The client's chain.
+    pub client: String,
+    /// The trust roots.
+    pub ca: String,
+    /// The pinned server certificate's chain, where one is pinned.
+    pub server: Option<String>,
+}
+
+/// What the monitor application works with, but for the private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveConfiguration {
+    /// The six settings, with who changed them and when.
+    pub settings: RecordedSettings,
+    /// What is tracked about the certificates.
+    pub certificates: CertifiedBundle,
+    /// The certificates themselves.
+    pub texts: CertificateTexts,
+    /// When it was installed; tells one installation from the next.
+    pub completed_at: Timestamp,
+}
+
+/// What the monitor application speaks mTLS with.
+#[derive(Clone, Debug)]
+pub struct ActiveCredentials {
+    /// Certificates and private key.
+    pub credentials: Credentials,
+    /// Of the installation that they belong to: equals the one of its [`ActiveConfiguration`].
+    pub completed_at: Timestamp,
 }

@@ -9,6 +9,7 @@ use fluent_uri::component::Host as UriHost;
 use unicode_general_category::{GeneralCategory, get_general_category};
 
 use crate::identity::{DeviceId, Unacceptable};
+use crate::time::Timestamp;
 
 /// Longest `serverUrl` in bytes.
 const MAX_SERVER_URL: usize = 2048;
@@ -216,6 +217,43 @@ impl Language {
     }
 }
 
+/// The key of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the setting of the same name")]
+pub enum SettingKey {
+    DeviceId,
+    DeviceLabel,
+    ServerUrl,
+    SyncInterval,
+    MeasurementUnit,
+    Language,
+}
+
+impl SettingKey {
+    /// Every key.
+    pub const ALL: [Self; 6] = [
+        Self::DeviceId,
+        Self::DeviceLabel,
+        Self::ServerUrl,
+        Self::SyncInterval,
+        Self::MeasurementUnit,
+        Self::Language,
+    ];
+
+    /// The name that stands in payloads, in the store and in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeviceId => "deviceId",
+            Self::DeviceLabel => "deviceLabel",
+            Self::ServerUrl => "serverUrl",
+            Self::SyncInterval => "syncInterval",
+            Self::MeasurementUnit => "measurementUnit",
+            Self::Language => "language",
+        }
+    }
+}
+
 /// What is written on success (`docs/decisions.md`, "Settings written on success").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -237,15 +275,21 @@ impl Settings {
     /// Key and value of each, as they are stored; [`Self::from_pairs`] reads them back.
     #[must_use]
     pub fn to_pairs(&self) -> [(&'static str, String); 6] {
+        SettingKey::ALL.map(|key| (key.as_str(), self.text(key)))
+    }
+
+    /// The value of one setting, as it is stored.
+    #[must_use]
+    pub fn text(&self, key: SettingKey) -> String {
         use alloc::string::ToString as _;
-        [
-            ("deviceId", self.device_id.to_string()),
-            ("deviceLabel", self.device_label.as_str().into()),
-            ("serverUrl", self.server_url.as_str().into()),
-            ("syncInterval", self.sync_interval.as_seconds().to_string()),
-            ("measurementUnit", self.measurement_unit.as_str().into()),
-            ("language", self.language.as_str().into()),
-        ]
+        match key {
+            SettingKey::DeviceId => self.device_id.to_string(),
+            SettingKey::DeviceLabel => self.device_label.as_str().into(),
+            SettingKey::ServerUrl => self.server_url.as_str().into(),
+            SettingKey::SyncInterval => self.sync_interval.as_seconds().to_string(),
+            SettingKey::MeasurementUnit => self.measurement_unit.as_str().into(),
+            SettingKey::Language => self.language.as_str().into(),
+        }
     }
 
     /// From stored pairs, through the same rules as received ones.
@@ -266,6 +310,63 @@ impl Settings {
             measurement_unit: MeasurementUnit::parse(get("measurementUnit")?).map_err(at("measurementUnit"))?,
             language: Language::parse(get("language")?).map_err(at("language"))?,
         })
+    }
+}
+
+/// Who changed a setting, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingChange {
+    /// When.
+    pub at: Timestamp,
+    /// Who, in words.
+    pub by: String,
+}
+
+/// The six settings, each with its last change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedSettings {
+    values: Settings,
+    changes: [SettingChange; 6],
+}
+
+impl RecordedSettings {
+    /// All six changed by one act.
+    #[must_use]
+    pub fn changed_together(values: Settings, change: &SettingChange) -> Self {
+        let changes = SettingKey::ALL.map(|_| change.clone());
+        Self { values, changes }
+    }
+
+    /// From stored rows: value, and last change.
+    ///
+    /// # Errors
+    /// The key that is missing or whose value does not follow its rule.
+    pub fn from_stored<'a>(
+        find: impl Fn(&str) -> Option<(&'a str, SettingChange)>,
+    ) -> Result<Self, StoredSettingFault> {
+        let values = Settings::from_pairs(|key| find(key).map(|(value, _)| value))?;
+        // Every key was found, or there would be no values.
+        let changes = SettingKey::ALL.map(|key| match find(key.as_str()) {
+            Some((_, change)) => Ok(change),
+            None => Err(StoredSettingFault { key: key.as_str() }),
+        });
+        let [a, b, c, d, e, f] = changes;
+        Ok(Self {
+            values,
+            changes: [a?, b?, c?, d?, e?, f?],
+        })
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn values(&self) -> &Settings {
+        &self.values
+    }
+
+    /// The last change of one.
+    #[must_use]
+    pub const fn change(&self, key: SettingKey) -> &SettingChange {
+        &self.changes[key as usize]
     }
 }
 

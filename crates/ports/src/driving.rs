@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::net::IpAddr;
 
+use zmon_domain::access::Peer;
+use zmon_domain::audit::{AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Admission;
 use zmon_domain::pairing::PairingCode;
 use zmon_domain::qr::QrCodeData;
-use zmon_domain::result::{InstalledConfiguration, ProvisioningResult};
+use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, InstalledConfiguration, ProvisioningResult};
 use zmon_domain::secret::SecretText;
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus};
@@ -86,6 +88,58 @@ pub trait PairingInbound: ProvisioningService {
     /// Counts a refusal of steps 2 and 3 for the audit's summary; refusals of [`Self::admit`] and
     /// [`ProvisioningService::apply_configuration`] are counted already.
     fn count_refusal(&self, code: ErrorCode);
+}
+
+/// What the monitor application is given. Every read comes into the audit, by the rule of `zmon_domain::access`.
+pub trait ConfigurationAccess: ProvisioningService {
+    /// Settings and certificates.
+    ///
+    /// # Errors
+    /// `NotProvisioned`, `StorageError`.
+    fn read_configuration(
+        &self,
+        reader: Peer,
+    ) -> impl Future<Output = Result<ActiveConfiguration, ProvisioningError>> + Send;
+
+    /// Certificates and private key.
+    ///
+    /// # Errors
+    /// `NotProvisioned`, `StorageError`.
+    fn read_credentials(
+        &self,
+        reader: Peer,
+    ) -> impl Future<Output = Result<ActiveCredentials, ProvisioningError>> + Send;
+
+    /// What [`Self::read_configuration`] gives, for the administrator of the device, who sees it as part of the status
+    /// anyway: without a record.
+    ///
+    /// # Errors
+    /// `NotProvisioned`, `StorageError`.
+    fn show_configuration(&self) -> impl Future<Output = Result<ActiveConfiguration, ProvisioningError>> + Send;
+}
+
+/// The audit, for people and programs that watch the device.
+pub trait AuditAccess: ProvisioningService {
+    /// Up to `limit` records, the first of them number `from`, and where the audit stood before they were read.
+    ///
+    /// # Errors
+    /// `StorageError`.
+    fn audit_page(&self, from: u64, limit: u32) -> impl Future<Output = Result<AuditPage, ProvisioningError>> + Send;
+
+    /// Walks the whole chain.
+    ///
+    /// # Errors
+    /// `StorageError`. A broken chain is a verdict.
+    fn verify_audit(&self) -> impl Future<Output = Result<AuditVerdict, ProvisioningError>> + Send;
+}
+
+/// A piece of the audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPage {
+    /// Where the audit stood.
+    pub head: AuditHead,
+    /// Records in their order. Some may have been written after `head` was read.
+    pub records: Vec<AuditRecord>,
 }
 
 /// `simulateProvisioning`: for development; compiled with the feature `simulation` alone.

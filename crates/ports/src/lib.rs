@@ -15,5 +15,11 @@ pub use driven::{
 };
 #[cfg(feature = "simulation")]
 pub use driving::SimulateProvisioning;
-pub use driving::{EventSubscription, PairingInbound, ProvisioningService, StatusReport, SubscriptionEvent};
-pub use store::{KeySource, KeySourceFault, ProvisioningStore, SealReceipt, StoreFault, StoredState, WrappingKey};
+pub use driving::{
+    AuditAccess, AuditPage, ConfigurationAccess, EventSubscription, PairingInbound, ProvisioningService, StatusReport,
+    SubscriptionEvent,
+};
+pub use store::{
+    AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealReceipt, StoreFault,
+    StoredState, WrappingKey,
+};

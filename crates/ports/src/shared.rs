@@ -4,16 +4,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use zmon_domain::audit::{AuditEntry, AuditHead};
+use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::checks::Installation;
 use zmon_domain::pairing::PairingCode;
-use zmon_domain::result::InstalledConfiguration;
+use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, InstalledConfiguration};
 use zmon_domain::status::PersistedStatus;
 use zmon_domain::time::{Monotonic, Timestamp, WallClock};
 
 use crate::driven::{Clock, ListenerFault, ListenerOpened, PairingListener};
 use crate::driving::PairingInbound;
-use crate::store::{ProvisioningStore, SealReceipt, StoreFault, StoredState};
+use crate::store::{AuditStore, ConfigurationStore, ProvisioningStore, SealReceipt, StoreFault, StoredState};
 
 impl<T: ProvisioningStore> ProvisioningStore for Arc<T> {
     async fn load(&self) -> Result<StoredState, StoreFault> {
@@ -53,6 +53,30 @@ impl<T: ProvisioningStore> ProvisioningStore for Arc<T> {
         entries: &[AuditEntry],
     ) -> Result<(), StoreFault> {
         T::set_time_floor(self, at, floor, entries).await
+    }
+}
+
+impl<T: ConfigurationStore> ConfigurationStore for Arc<T> {
+    async fn active_configuration(&self) -> Result<Option<ActiveConfiguration>, StoreFault> {
+        T::active_configuration(self).await
+    }
+
+    async fn active_credentials(&self) -> Result<Option<ActiveCredentials>, StoreFault> {
+        T::active_credentials(self).await
+    }
+}
+
+impl<T: AuditStore> AuditStore for Arc<T> {
+    async fn audit_head(&self) -> Result<AuditHead, StoreFault> {
+        T::audit_head(self).await
+    }
+
+    async fn audit_records(&self, from: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreFault> {
+        T::audit_records(self, from, limit).await
+    }
+
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreFault> {
+        T::verify_audit(self).await
     }
 }
 

@@ -3,11 +3,11 @@
 use core::fmt;
 use std::future::Future;
 
-use zmon_domain::audit::{AuditEntry, AuditHead};
+use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::checks::Installation;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::machine::Persisted;
-use zmon_domain::result::{InstalledConfiguration, Receipt};
+use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, InstalledConfiguration, Receipt};
 use zmon_domain::secret::SecretBytes;
 use zmon_domain::status::PersistedStatus;
 use zmon_domain::time::Timestamp;
@@ -114,6 +114,53 @@ pub trait ProvisioningStore: Send + Sync + 'static {
         floor: Option<Timestamp>,
         entries: &[AuditEntry],
     ) -> impl Future<Output = Result<(), StoreFault>> + Send;
+}
+
+/// What is installed, for whoever works with it.
+///
+/// # Contract
+/// - What is given was installed together: one transaction reads it.
+/// - Nothing is given where nothing is installed, also right after an erasure.
+/// - Reading leaves no record; who reads for whom, and what of it is audited, is decided above.
+pub trait ConfigurationStore: Send + Sync + 'static {
+    /// Settings with their last changes, and certificates.
+    ///
+    /// # Errors
+    /// Where the store cannot be read or is incomplete.
+    fn active_configuration(&self) -> impl Future<Output = Result<Option<ActiveConfiguration>, StoreFault>> + Send;
+
+    /// Certificates and private key, byte for byte as they were received.
+    ///
+    /// # Errors
+    /// Where the store cannot be read or is incomplete.
+    fn active_credentials(&self) -> impl Future<Output = Result<Option<ActiveCredentials>, StoreFault>> + Send;
+}
+
+/// The audit, to be read and verified. Records are appended by [`ProvisioningStore`] alone.
+///
+/// # Contract
+/// - Every record is `AuditRecord::following` the one before it.
+/// - Reading takes turns with writing, a few hundred records at a time, so that nobody waits for a long audit.
+pub trait AuditStore: Send + Sync + 'static {
+    /// Where the audit stands, as it was written last.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn audit_head(&self) -> impl Future<Output = Result<AuditHead, StoreFault>> + Send;
+
+    /// Up to `limit` records in their order, the first of them number `from` or the next that exists (the very first
+    /// has number 1).
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn audit_records(&self, from: u64, limit: u32)
+    -> impl Future<Output = Result<Vec<AuditRecord>, StoreFault>> + Send;
+
+    /// Walks the audit from its first record to its last.
+    ///
+    /// # Errors
+    /// Where the store cannot be read. A broken chain is not an error but a verdict.
+    fn verify_audit(&self) -> impl Future<Output = Result<AuditVerdict, StoreFault>> + Send;
 }
 
 /// The key of a key source: it wraps the key of the encrypted database, and nothing else.

@@ -5,8 +5,8 @@ use core::time::Duration;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{
-    AdministratorCheck, CertificateFacts, Clock, Entropy, PairingListener, PayloadEnvelope, ProvisioningStore,
-    QrRenderer,
+    AdministratorCheck, AuditStore, CertificateFacts, Clock, ConfigurationStore, Entropy, PairingListener,
+    PayloadEnvelope, ProvisioningStore, QrRenderer,
 };
 
 /// Which device this is, and the rules it was commissioned with.
@@ -25,7 +25,7 @@ pub struct DeviceProfile {
 /// One adapter for each driven port.
 pub trait Ports: Send + Sync + 'static {
     /// The encrypted store.
-    type Store: ProvisioningStore;
+    type Store: ProvisioningStore + ConfigurationStore + AuditStore;
     /// JWS in JWE.
     type Envelope: PayloadEnvelope;
     /// PEM and DER to facts.
@@ -72,7 +72,7 @@ pub struct Adapters<Store, Envelope, Certificates, Renderer, Listener, Clock, En
 
 impl<St, En, Ce, Qr, Li, Cl, Rn, Ad> Ports for Adapters<St, En, Ce, Qr, Li, Cl, Rn, Ad>
 where
-    St: ProvisioningStore,
+    St: ProvisioningStore + ConfigurationStore + AuditStore,
     En: PayloadEnvelope,
     Ce: CertificateFacts,
     Qr: QrRenderer,

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, broadcast};
 use tracing::{error, info};
-use zmon_domain::audit::{AuditEntry, AuditEvent};
+use zmon_domain::audit::{AuditEntry, AuditEvent, RepeatLedger};
 use zmon_domain::checks::{Claim, Installation};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::machine::{Effect, Event, Persisted, State, step};
@@ -28,6 +28,8 @@ pub(crate) struct Core<P: Ports> {
     /// Wakes the timer: deadlines may have changed.
     pub(crate) deadlines_changed: Notify,
     refusals: Mutex<BTreeMap<ErrorCode, u32>>,
+    /// What local programs and people may repeat as often as they like.
+    repeats: Mutex<RepeatLedger>,
 }
 
 pub(crate) struct Held {
@@ -61,6 +63,7 @@ impl<P: Ports> Core<P> {
             signals: broadcast::channel(crate::events::BACKLOG).0,
             deadlines_changed: Notify::new(),
             refusals: Mutex::default(),
+            repeats: Mutex::default(),
         }
     }
 
@@ -81,6 +84,10 @@ impl<P: Ports> Core<P> {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let count = refusals.entry(code).or_default();
         *count = count.saturating_add(1);
+    }
+
+    pub(crate) fn repeats(&self) -> MutexGuard<'_, RepeatLedger> {
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets the machine know the time.
@@ -128,11 +135,15 @@ impl<P: Ports> Core<P> {
             }
             Effect::Check(claim) => to_do.check = Some(claim),
             Effect::Install(installation, entries) => to_do.install = Some((installation, entries)),
-            Effect::Erase(entries) => {
+            Effect::Erase(mut entries) => {
+                // What is removed was read so often until now.
+                let repeated = self.repeats().end();
+                entries.splice(0..0, repeated.iter().cloned());
                 if let Err(fault) = store.erase(at, &entries).await {
                     // A fault after the commit still means that everything is gone.
                     let gone = matches!(store.load().await, Ok(stored) if matches!(stored.persisted, Persisted::Deprovisioned));
                     if !gone {
+                        self.repeats().take_back(repeated);
                         return Err(fault.into());
                     }
                 }

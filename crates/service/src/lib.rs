@@ -9,6 +9,7 @@ mod effects;
 mod events;
 mod pairing;
 mod provisioning;
+mod reading;
 #[cfg(feature = "simulation")]
 mod simulate;
 

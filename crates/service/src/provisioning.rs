@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::{error, info};
-use zmon_domain::audit::{AuditEntry, AuditEvent};
+use zmon_domain::audit::{AuditEntry, AuditEvent, RepeatLedger};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::{Admission, Event, State};
@@ -62,7 +62,9 @@ impl<P: Ports> CentralStationProvisioningService<P> {
                     return;
                 }
                 core.tick(&mut held).await;
-                held.state.next_deadline()
+                core.record_repeats(&held, RepeatLedger::due).await;
+                let windows = core.repeats().next_deadline();
+                held.state.next_deadline().into_iter().chain(windows).min()
             };
             match next {
                 Some(deadline) => tokio::select! {
@@ -81,6 +83,7 @@ impl<P: Ports> CentralStationProvisioningService<P> {
         loop {
             let mut held = core.held.lock().await;
             held.stopping = true;
+            core.record_repeats(&held, |ledger, _| ledger.end()).await;
             let installing = core.advance(&mut held, Event::Stopping).await.is_err();
             drop(held);
             if !installing {
@@ -111,11 +114,14 @@ impl<P: Ports> CentralStationProvisioningService<P> {
         }
     }
 
-    async fn simple(&self, event: Event) -> Result<(), ProvisioningError> {
-        self.to_its_end(|core| async move {
+    async fn simple(&self, act: &'static str, event: Event) -> Result<(), ProvisioningError> {
+        self.to_its_end(move |core| async move {
             let mut held = core.held.lock().await;
             core.tick(&mut held).await;
-            core.advance(&mut held, event).await?.fault.map_or(Ok(()), Err)
+            let outcome = core.advance(&mut held, event).await;
+            let outcome = outcome.and_then(|to_do| to_do.fault.map_or(Ok(()), Err));
+            core.record_refused_act(&held, act, &outcome).await;
+            outcome
         })
         .await
     }
@@ -130,8 +136,13 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
         device_ip: IpAddr,
     ) -> Result<QrCodeData, ProvisioningError> {
         let (handle, device_id) = (self.clone(), device_id.clone());
-        self.to_its_end(|core| async move { core.generate(handle, device_id, device_ip).await })
-            .await
+        self.to_its_end(|core| async move {
+            let outcome = core.generate(handle, device_id, device_ip).await;
+            core.record_refused_act(&*core.held.lock().await, "open pairing", &outcome)
+                .await;
+            outcome
+        })
+        .await
     }
 
     async fn apply_configuration(
@@ -174,7 +185,10 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
                 }
             };
             let request = Event::DeprovisioningRequested(administrator.clone());
-            core.advance(&mut held, request).await?.fault.map_or(Ok(()), Err)?;
+            let erased = core.advance(&mut held, request).await;
+            let erased = erased.and_then(|to_do| to_do.fault.map_or(Ok(()), Err));
+            core.record_refused_act(&held, "de-provision", &erased).await;
+            erased?;
             core.advance(&mut held, Event::Erased(administrator)).await?;
             info!(status = %ProvisioningStatus::Deprovisioned, "de-provisioned");
             Ok(())
@@ -183,11 +197,11 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
     }
 
     async fn cancel(&self) -> Result<(), ProvisioningError> {
-        self.simple(Event::Cancelled).await
+        self.simple("cancel", Event::Cancelled).await
     }
 
     async fn acknowledge(&self) -> Result<(), ProvisioningError> {
-        self.simple(Event::Acknowledged).await
+        self.simple("acknowledge", Event::Acknowledged).await
     }
 
     async fn current_qr_code(&self) -> Option<QrCodeData> {

@@ -7,9 +7,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use zmon_domain::certificate::{CertificateSummary, CertifiedBundle};
 use zmon_domain::checks::{Credentials, Installation};
 use zmon_domain::pairing::Sha256Digest;
-use zmon_domain::result::{InstalledConfiguration, Receipt};
+use zmon_domain::result::{ActiveConfiguration, CertificateTexts, InstalledConfiguration, Receipt};
 use zmon_domain::secret::SecretText;
-use zmon_domain::settings::Settings;
+use zmon_domain::settings::{RecordedSettings, SettingChange};
 use zmon_domain::time::Timestamp;
 
 use crate::audit::digest;
@@ -36,13 +36,13 @@ pub(crate) async fn clear(connection: &mut SqliteConnection) -> Result<(), Fault
 
 /// Writes everything but the receipt and the status.
 pub(crate) async fn write(connection: &mut SqliteConnection, installation: &Installation) -> Result<(), Fault> {
-    let changed_by = format!("Central Station, session {}", installation.session());
+    let change = installation.change();
     for (key, value) in installation.settings().to_pairs() {
         sqlx::query("INSERT INTO settings VALUES (?, ?, ?, ?)")
             .bind(key)
             .bind(value)
-            .bind(to_millis(installation.completed_at())?)
-            .bind(&changed_by)
+            .bind(to_millis(change.at)?)
+            .bind(&change.by)
             .execute(&mut *connection)
             .await?;
     }
@@ -112,21 +112,8 @@ async fn write_facts(
 
 /// Reads what [`write`] wrote, and the receipt.
 pub(crate) async fn read(connection: &mut SqliteConnection) -> Result<InstalledConfiguration, Fault> {
-    let settings: Vec<(String, String)> = sqlx::query_as("SELECT key, value FROM settings")
-        .fetch_all(&mut *connection)
-        .await?;
-    let settings = Settings::from_pairs(|wanted| {
-        let found = settings.iter().find(|(key, _)| key == wanted);
-        found.map(|(_, value)| value.as_str())
-    })
-    .map_err(|fault| Fault::refused(fault.to_string()))?;
-    let client = read_facts(connection, CLIENT).await?;
-    let ca = read_facts(connection, CA).await?;
-    let server = read_facts(connection, SERVER).await?;
-    let certificates = CertifiedBundle::from_stored(client, ca, server).ok_or_else(|| {
-        Fault::refused("the store says PROVISIONED, but the client certificate or the CA certificate is missing")
-    })?;
-    require_pem(connection, certificates.server()).await?;
+    let settings = read_settings(connection).await?.values().clone();
+    let certificates = read_certificates(connection).await?;
     let (completed_at, body_sha256, receipt) = read_completion(connection).await?;
     Ok(InstalledConfiguration {
         settings,
@@ -135,6 +122,51 @@ pub(crate) async fn read(connection: &mut SqliteConnection) -> Result<InstalledC
         body_sha256,
         receipt,
     })
+}
+
+/// What the monitor application works with, but for the private key.
+pub(crate) async fn read_active(connection: &mut SqliteConnection) -> Result<ActiveConfiguration, Fault> {
+    Ok(ActiveConfiguration {
+        settings: read_settings(connection).await?,
+        certificates: read_certificates(connection).await?,
+        texts: CertificateTexts {
+            client: required_pem(connection, CLIENT).await?,
+            ca: required_pem(connection, CA).await?,
+            server: read_pem(connection, SERVER).await?,
+        },
+        completed_at: read_completion(connection).await?.0,
+    })
+}
+
+async fn read_settings(connection: &mut SqliteConnection) -> Result<RecordedSettings, Fault> {
+    let rows: Vec<(String, String, i64, String)> =
+        sqlx::query_as("SELECT key, value, changed_at_ms, changed_by FROM settings")
+            .fetch_all(connection)
+            .await?;
+    let stored = |(key, value, at, by): (String, String, i64, String)| {
+        let change = SettingChange {
+            at: from_millis(at)?,
+            by,
+        };
+        Ok::<_, Fault>((key, value, change))
+    };
+    let rows: Vec<_> = rows.into_iter().map(stored).collect::<Result<_, _>>()?;
+    RecordedSettings::from_stored(|wanted| {
+        let found = rows.iter().find(|(key, ..)| key == wanted);
+        found.map(|(_, value, change)| (value.as_str(), change.clone()))
+    })
+    .map_err(|fault| Fault::refused(fault.to_string()))
+}
+
+async fn read_certificates(connection: &mut SqliteConnection) -> Result<CertifiedBundle, Fault> {
+    let client = read_facts(connection, CLIENT).await?;
+    let ca = read_facts(connection, CA).await?;
+    let server = read_facts(connection, SERVER).await?;
+    let certificates = CertifiedBundle::from_stored(client, ca, server).ok_or_else(|| {
+        Fault::refused("the store says PROVISIONED, but the client certificate or the CA certificate is missing")
+    })?;
+    require_pem(connection, certificates.server()).await?;
+    Ok(certificates)
 }
 
 /// The PEM texts, for whoever speaks mTLS with them.
@@ -203,7 +235,9 @@ async fn read_facts(connection: &mut SqliteConnection, role: &str) -> Result<Vec
     (0_i64..).zip(&rows).map(read).collect()
 }
 
-async fn read_completion(connection: &mut SqliteConnection) -> Result<(Timestamp, Sha256Digest, Receipt), Fault> {
+pub(crate) async fn read_completion(
+    connection: &mut SqliteConnection,
+) -> Result<(Timestamp, Sha256Digest, Receipt), Fault> {
     let row = sqlx::query(
         "SELECT completed_at_ms, body_sha256, receipt FROM device
          WHERE completed_at_ms IS NOT NULL AND body_sha256 IS NOT NULL AND receipt IS NOT NULL",

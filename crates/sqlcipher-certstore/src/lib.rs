@@ -3,7 +3,8 @@
 //! # Format
 //! One SQLCipher 4 database (AES-256-CBC with HMAC-SHA512 for each page) under a raw 32-byte key, mode 0600, in WAL
 //! mode with `synchronous=FULL`: what was committed survives a power cut. The schema stands in `migrations/`; a
-//! database with a newer schema is refused. The audit's hash chain is described at [`record_hash`].
+//! database with a newer schema is refused. The audit's hash chain is described at
+//! [`AuditRecord::encoded`].
 //!
 //! Beside the database lie, each with mode 0600:
 //!
@@ -41,10 +42,12 @@ mod installed;
 mod key;
 mod keyring;
 mod lock;
+mod reading;
 mod store;
 mod wrapped;
 
-pub use audit::{AuditRecord, AuditVerdict, record_hash};
+pub use audit::record_hash;
 pub use key::FileKeySource;
 pub use store::SqlcipherStore;
 pub use wrapped::{DatabaseKey, UnwrapFault, WRAPPED_KEY_LENGTH, unwrap, wrap};
+pub use zmon_domain::audit::{AuditRecord, AuditVerdict};

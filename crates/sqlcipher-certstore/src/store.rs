@@ -7,14 +7,14 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::Mutex;
 use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead};
-use zmon_domain::checks::{Credentials, Installation};
+use zmon_domain::checks::Installation;
 use zmon_domain::machine::Persisted;
 use zmon_domain::result::InstalledConfiguration;
 use zmon_domain::status::{PersistedStatus, ProvisioningStatus};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{KeySource, ProvisioningStore, SealReceipt, StoreFault, StoredState};
 
-use crate::audit::{self, AuditRecord, AuditVerdict};
+use crate::audit;
 use crate::connection::{self, Access, Connection, Slot, Transaction};
 use crate::fault::{Fault, from_millis, to_millis};
 use crate::keyring::Keyring;
@@ -81,54 +81,11 @@ impl SqlcipherStore {
         access.lock = None;
     }
 
-    /// The installed certificates and the private key; none where nothing is installed.
-    ///
-    /// # Errors
-    /// Where the store cannot be read or is incomplete.
-    pub async fn credentials(&self) -> Result<Option<Credentials>, StoreFault> {
-        let read = async {
-            let mut transaction = self.begin().await?;
-            let connection = &mut transaction.connection;
-            let credentials = match read_status(connection).await? {
-                PersistedStatus::Provisioned => Some(installed::read_credentials(connection).await?),
-                PersistedStatus::Unprovisioned | PersistedStatus::Deprovisioned => None,
-            };
-            transaction.commit(credentials).await
-        };
-        read.await.map_err(self.fault("read the credentials"))
-    }
-
-    /// Walks the audit from its first record to its last.
-    ///
-    /// # Errors
-    /// Where the store cannot be read. A broken chain is not an error but a verdict.
-    pub async fn verify_audit(&self) -> Result<AuditVerdict, StoreFault> {
-        let walk = async {
-            let mut transaction = self.begin().await?;
-            let verdict = audit::verify(&mut transaction.connection).await?;
-            transaction.commit(verdict).await
-        };
-        walk.await.map_err(self.fault("verify the audit"))
-    }
-
-    /// Up to `limit` records in their order, the first of them number `from` (the very first has number 1).
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn audit_records(&self, from: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreFault> {
-        let read = async {
-            let mut transaction = self.begin().await?;
-            let records = audit::read_from(&mut transaction.connection, from, limit).await?;
-            transaction.commit(records).await
-        };
-        read.await.map_err(self.fault("read the audit"))
-    }
-
-    async fn begin(&self) -> Result<Transaction<'_>, Fault> {
+    pub(crate) async fn begin(&self) -> Result<Transaction<'_>, Fault> {
         Transaction::begin(&self.access).await
     }
 
-    fn fault(&self, what: &'static str) -> impl FnOnce(Fault) -> StoreFault {
+    pub(crate) fn fault(&self, what: &'static str) -> impl FnOnce(Fault) -> StoreFault {
         move |fault| fault_about(what, &self.path, &fault)
     }
 }
@@ -264,7 +221,7 @@ async fn create_device(connection: &mut SqliteConnection, at: Timestamp) -> Resu
     Ok(())
 }
 
-async fn read_status(connection: &mut SqliteConnection) -> Result<PersistedStatus, Fault> {
+pub(crate) async fn read_status(connection: &mut SqliteConnection) -> Result<PersistedStatus, Fault> {
     let stored: String = sqlx::query_scalar("SELECT status FROM device")
         .fetch_one(connection)
         .await?;

@@ -5,19 +5,31 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, broadcast, watch};
+use zmon_domain::access::Peer;
+use zmon_domain::audit::AuditVerdict;
 use zmon_domain::certificate::{CertificateSummary, CertifiedBundle};
+use zmon_domain::checks::Credentials;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Admission;
 use zmon_domain::pairing::{PairingCode, Sha256Digest};
 use zmon_domain::qr::QrCodeData;
-use zmon_domain::result::{InstalledConfiguration, ProvisioningResult, Receipt};
+use zmon_domain::result::{
+    ActiveConfiguration, ActiveCredentials, CertificateTexts, InstalledConfiguration, ProvisioningResult, Receipt,
+};
 use zmon_domain::secret::SecretText;
-use zmon_domain::settings::Settings;
+use zmon_domain::settings::{RecordedSettings, SettingChange, Settings};
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::ProvisioningStatus;
 use zmon_domain::time::Timestamp;
-use zmon_ports::{EventSubscription, PairingInbound, ProvisioningService, StatusReport, SubscriptionEvent};
+use zmon_ports::{
+    AuditAccess, AuditPage, AuditStore, ConfigurationAccess, EventSubscription, PairingInbound, ProvisioningService,
+    StatusReport, SubscriptionEvent,
+};
+
+use crate::fake_store::FakeStore;
+use crate::installation::{CA_CERTIFICATE, CLIENT_CERTIFICATE};
+use crate::payload::CANARY_KEY;
 
 /// What the fake does with a payload.
 #[derive(Clone, Debug)]
@@ -55,6 +67,10 @@ pub enum Call {
     Cancel,
     /// `acknowledge`.
     Acknowledge,
+    /// `read_configuration`.
+    ReadConfiguration(Peer),
+    /// `read_credentials`.
+    ReadCredentials(Peer),
 }
 
 #[derive(Debug)]
@@ -71,6 +87,7 @@ struct Script {
     applied: Vec<(Vec<u8>, PairingCode)>,
     refusals: Vec<ErrorCode>,
     calls: Vec<Call>,
+    audit: FakeStore,
 }
 
 #[derive(Debug)]
@@ -112,6 +129,7 @@ impl FakeService {
             applied: Vec::new(),
             refusals: Vec::new(),
             calls: Vec::new(),
+            audit: FakeStore::default(),
         };
         Self(Arc::new(Shared {
             script: Mutex::new(script),
@@ -205,6 +223,12 @@ impl FakeService {
         self.script().refusals.clone()
     }
 
+    /// The store whose audit it shows.
+    #[must_use]
+    pub fn audit(&self) -> FakeStore {
+        self.script().audit.clone()
+    }
+
     /// What it was asked, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
@@ -290,6 +314,58 @@ impl ProvisioningService for FakeService {
     }
 }
 
+impl ConfigurationAccess for FakeService {
+    async fn read_configuration(&self, reader: Peer) -> Result<ActiveConfiguration, ProvisioningError> {
+        self.script().calls.push(Call::ReadConfiguration(reader));
+        self.show_configuration().await
+    }
+
+    async fn read_credentials(&self, reader: Peer) -> Result<ActiveCredentials, ProvisioningError> {
+        let mut script = self.script();
+        script.calls.push(Call::ReadCredentials(reader));
+        let installed = script.report.installed.as_ref().ok_or(ErrorCode::NotProvisioned)?;
+        Ok(ActiveCredentials {
+            credentials: credentials(),
+            completed_at: installed.completed_at,
+        })
+    }
+
+    async fn show_configuration(&self) -> Result<ActiveConfiguration, ProvisioningError> {
+        let script = self.script();
+        let installed = script.report.installed.as_ref().ok_or(ErrorCode::NotProvisioned)?;
+        let change = SettingChange {
+            at: installed.completed_at,
+            by: "Central Station, session 0101010101010101".into(),
+        };
+        let credentials = credentials();
+        Ok(ActiveConfiguration {
+            settings: RecordedSettings::changed_together(installed.settings.clone(), &change),
+            certificates: installed.certificates.clone(),
+            texts: CertificateTexts {
+                client: credentials.client_certificate,
+                ca: credentials.ca_certificate,
+                server: credentials.server_certificate,
+            },
+            completed_at: installed.completed_at,
+        })
+    }
+}
+
+impl AuditAccess for FakeService {
+    async fn audit_page(&self, from: u64, limit: u32) -> Result<AuditPage, ProvisioningError> {
+        let store = self.script().audit.clone();
+        Ok(AuditPage {
+            head: store.audit_head().await?,
+            records: store.audit_records(from, limit).await?,
+        })
+    }
+
+    async fn verify_audit(&self) -> Result<AuditVerdict, ProvisioningError> {
+        let store = self.script().audit.clone();
+        Ok(store.verify_audit().await?)
+    }
+}
+
 impl PairingInbound for FakeService {
     async fn admit(&self) -> Result<Admission, ProvisioningError> {
         self.script().admission.clone()
@@ -330,6 +406,17 @@ pub fn report(status: ProvisioningStatus) -> StatusReport {
 #[must_use]
 pub fn result() -> ProvisioningResult {
     ProvisioningResult { installed: installed() }
+}
+
+/// Credentials of which nothing is real; the key is [`CANARY_KEY`].
+#[must_use]
+pub fn credentials() -> Credentials {
+    Credentials {
+        client_certificate: CLIENT_CERTIFICATE.into(),
+        client_private_key: SecretText::new(CANARY_KEY.into()),
+        ca_certificate: CA_CERTIFICATE.into(),
+        server_certificate: None,
+    }
 }
 
 /// A configuration that could be installed.

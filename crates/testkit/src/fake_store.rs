@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ring::digest::{Context, SHA256};
-use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead};
+use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead, AuditRecord, AuditVerdict, AuditWalk};
 use zmon_domain::checks::{Credentials, Installation};
 use zmon_domain::machine::Persisted;
 use zmon_domain::pairing::Sha256Digest;
-use zmon_domain::result::InstalledConfiguration;
+use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, CertificateTexts, InstalledConfiguration};
+use zmon_domain::settings::{RecordedSettings, SettingChange};
 use zmon_domain::status::PersistedStatus;
 use zmon_domain::time::Timestamp;
-use zmon_ports::{ProvisioningStore, SealReceipt, StoreFault, StoredState};
+use zmon_ports::{AuditStore, ConfigurationStore, ProvisioningStore, SealReceipt, StoreFault, StoredState};
 
 /// Keeps everything in memory, under the same contract as a real store. A handle: clones share one store.
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ struct Content {
     installed: Option<(InstalledConfiguration, Credentials)>,
     time_floor: Option<Timestamp>,
     audit: Vec<(Timestamp, AuditEntry)>,
-    head: Sha256Digest,
+    records: Vec<AuditRecord>,
+    change: Option<SettingChange>,
     key_rotations: u32,
     breakdown: Option<StoreFault>,
 }
@@ -35,7 +36,8 @@ impl Default for FakeStore {
             installed: None,
             time_floor: None,
             audit: Vec::new(),
-            head: Sha256Digest::new([0; 32]),
+            records: Vec::new(),
+            change: None,
             key_rotations: 0,
             breakdown: None,
         };
@@ -100,23 +102,24 @@ impl FakeStore {
 impl Content {
     fn append(&mut self, at: Timestamp, entries: &[AuditEntry]) -> AuditHead {
         for entry in entries {
-            let mut context = Context::new(&SHA256);
-            context.update(self.head.as_bytes());
-            context.update(format!("{at:?} {entry:?}").as_bytes());
-            let mut hash = [0; 32];
-            hash.copy_from_slice(context.finish().as_ref());
-            self.head = Sha256Digest::new(hash);
+            let record = AuditRecord::following(self.audit_head(), at, entry, sha256);
+            self.records.push(record);
             self.audit.push((at, entry.clone()));
         }
         self.audit_head()
     }
 
     fn audit_head(&self) -> AuditHead {
-        AuditHead {
-            count: self.audit.len() as u64,
-            head: self.head,
-        }
+        self.records.last().map_or(AuditHead::EMPTY, AuditRecord::as_head)
     }
+}
+
+/// SHA-256, as the audit's chain takes it.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> Sha256Digest {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    Sha256Digest::new(hash)
 }
 
 impl ProvisioningStore for FakeStore {
@@ -176,6 +179,7 @@ impl ProvisioningStore for FakeStore {
                 receipt: seal(head).map_err(|error| fault(&error.cause))?,
             };
             content.status = PersistedStatus::Provisioned;
+            content.change = Some(installation.change());
             content.installed = Some((installed.clone(), installation.credentials().clone()));
             content.time_floor = Some(installation.time_floor());
             Ok(installed)
@@ -211,6 +215,61 @@ impl ProvisioningStore for FakeStore {
             content.time_floor = floor;
             content.append(at, entries);
             Ok(())
+        })
+    }
+}
+
+impl ConfigurationStore for FakeStore {
+    async fn active_configuration(&self) -> Result<Option<ActiveConfiguration>, StoreFault> {
+        self.transaction(|content| {
+            let active = content.installed.as_ref().zip(content.change.as_ref());
+            Ok(active.map(|((installed, credentials), change)| ActiveConfiguration {
+                settings: RecordedSettings::changed_together(installed.settings.clone(), change),
+                certificates: installed.certificates.clone(),
+                texts: CertificateTexts {
+                    client: credentials.client_certificate.clone(),
+                    ca: credentials.ca_certificate.clone(),
+                    server: credentials.server_certificate.clone(),
+                },
+                completed_at: installed.completed_at,
+            }))
+        })
+    }
+
+    async fn active_credentials(&self) -> Result<Option<ActiveCredentials>, StoreFault> {
+        self.transaction(|content| {
+            Ok(content
+                .installed
+                .clone()
+                .map(|(installed, credentials)| ActiveCredentials {
+                    credentials,
+                    completed_at: installed.completed_at,
+                }))
+        })
+    }
+}
+
+impl AuditStore for FakeStore {
+    async fn audit_head(&self) -> Result<AuditHead, StoreFault> {
+        self.transaction(|content| Ok(content.audit_head()))
+    }
+
+    async fn audit_records(&self, from: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreFault> {
+        self.transaction(|content| {
+            let wanted = content.records.iter().filter(|record| record.sequence >= from);
+            Ok(wanted.take(limit as usize).cloned().collect())
+        })
+    }
+
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreFault> {
+        self.transaction(|content| {
+            let mut walk = AuditWalk::new(sha256);
+            let walked = content
+                .records
+                .iter()
+                .try_for_each(|record| walk.step(record).map(drop));
+            let verdict = walked.and_then(|()| walk.end(content.audit_head()));
+            Ok(verdict.map_or_else(AuditVerdict::from, AuditVerdict::Intact))
         })
     }
 }

@@ -8,5 +8,6 @@ pub mod https_client;
 pub mod installation;
 pub mod payload;
 pub mod pki;
+pub mod reading;
 pub mod skip;
 pub mod store;

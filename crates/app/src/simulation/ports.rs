@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use zmon_domain::audit::{AuditEntry, AuditHead};
+use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::checks::Installation;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
@@ -11,16 +11,18 @@ use zmon_domain::machine::Admission;
 use zmon_domain::pairing::{PairingCode, SessionPrivateKey, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::payload::{Members, SignedText};
 use zmon_domain::qr::QrCodeData;
-use zmon_domain::result::{InstalledConfiguration, ProvisioningResult, Receipt, ReceiptClaims};
+use zmon_domain::result::{
+    ActiveConfiguration, ActiveCredentials, InstalledConfiguration, ProvisioningResult, Receipt, ReceiptClaims,
+};
 use zmon_domain::secret::SecretText;
 use zmon_domain::status::PersistedStatus;
 use zmon_domain::time::{Monotonic, Timestamp, WallClock};
 use zmon_https_inbound::HttpsInbound;
 use zmon_payload_envelope::JoseEnvelope;
 use zmon_ports::{
-    Clock, EnvelopeFault, ListenerFault, ListenerOpened, Opened, PairingInbound, PairingListener, PayloadEnvelope,
-    ProvisioningService, ProvisioningStore, ReceiptFault, SealReceipt, SignatureFault, StatusReport, StoreFault,
-    StoredState,
+    AuditStore, Clock, ConfigurationStore, EnvelopeFault, ListenerFault, ListenerOpened, Opened, PairingInbound,
+    PairingListener, PayloadEnvelope, ProvisioningService, ProvisioningStore, ReceiptFault, SealReceipt,
+    SignatureFault, StatusReport, StoreFault, StoredState,
 };
 use zmon_sqlcipher_certstore::SqlcipherStore;
 
@@ -111,6 +113,30 @@ impl ProvisioningStore for SimulatedStore {
         entries: &[AuditEntry],
     ) -> Result<(), StoreFault> {
         self.inner.set_time_floor(at, floor, entries).await
+    }
+}
+
+impl ConfigurationStore for SimulatedStore {
+    async fn active_configuration(&self) -> Result<Option<ActiveConfiguration>, StoreFault> {
+        self.inner.active_configuration().await
+    }
+
+    async fn active_credentials(&self) -> Result<Option<ActiveCredentials>, StoreFault> {
+        self.inner.active_credentials().await
+    }
+}
+
+impl AuditStore for SimulatedStore {
+    async fn audit_head(&self) -> Result<AuditHead, StoreFault> {
+        self.inner.audit_head().await
+    }
+
+    async fn audit_records(&self, from: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreFault> {
+        self.inner.audit_records(from, limit).await
+    }
+
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreFault> {
+        self.inner.verify_audit().await
     }
 }
 

@@ -334,6 +334,9 @@ fn failed(
     if phase > Phase::VerifyingSignature {
         events.push(AuditEntry::new(AuditEvent::ConfigurationReceived));
     }
+    if phase > Phase::CheckingPayload {
+        events.push(AuditEntry::new(AuditEvent::PairingCodeValidated));
+    }
     if error.code() == ErrorCode::InvalidPairingCode {
         events.push(AuditEntry::new(AuditEvent::PairingCodeMismatch));
     }
@@ -473,11 +476,11 @@ fn acknowledged(state: Inner) -> Decision {
         }
         Inner::Provisioned { .. } => return refuse(state, ErrorCode::AlreadyProvisioned),
     };
-    let mut effects = Vec::new();
-    if let Some(status) = persist_unprovisioned(was) {
-        effects.push(Effect::Record(Vec::new(), Some(status)));
-    }
-    effects.push(status_changed(ProvisioningStatus::Unprovisioned));
+    let entry = AuditEntry::new(AuditEvent::OutcomeAcknowledged);
+    let effects = vec![
+        Effect::Record(vec![entry], persist_unprovisioned(was)),
+        status_changed(ProvisioningStatus::Unprovisioned),
+    ];
     (Inner::Unprovisioned { grace }, Ok(effects))
 }
 

@@ -21,6 +21,18 @@ async fn it_keeps_the_contract_of_its_port() {
 }
 
 #[tokio::test]
+async fn it_keeps_the_contracts_of_its_reading_ports() {
+    let homes = RefCell::new(Vec::new());
+    zmon_testkit::reading::contract(async || {
+        let home = Home::new();
+        let store = home.open().await;
+        homes.borrow_mut().push(home);
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn it_gives_everything_back_after_a_restart() {
     let home = Home::new();
     let store = home.open().await;

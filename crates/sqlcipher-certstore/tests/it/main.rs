@@ -10,4 +10,5 @@ mod interruption;
 mod key;
 mod killed;
 mod rotation;
+mod tampering;
 mod wrapped;

@@ -1,0 +1,121 @@
+//! Use cases: give the monitor application what is installed, and let people look at the audit.
+
+use tracing::{error, info};
+use zmon_domain::access::{Peer, ReadOf};
+use zmon_domain::audit::{AuditEntry, AuditEvent, AuditVerdict, RepeatLedger, Subject};
+use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::result::{ActiveConfiguration, ActiveCredentials};
+use zmon_domain::time::Monotonic;
+use zmon_ports::{
+    AuditAccess, AuditPage, AuditStore, Clock, ConfigurationAccess, ConfigurationStore, ProvisioningStore, StoreFault,
+};
+
+use crate::adapters::Ports;
+use crate::effects::{Core, Held};
+use crate::provisioning::CentralStationProvisioningService;
+
+impl<P: Ports> Core<P> {
+    /// Records what the ledger gives. A store that cannot take it now is given it again later: a full disk does not keep
+    /// the monitor application from its server.
+    pub(crate) async fn record_repeats(
+        &self,
+        held: &Held,
+        of: impl FnOnce(&mut RepeatLedger, Monotonic) -> Vec<AuditEntry> + Send,
+    ) {
+        let now = self.adapters().clock.monotonic();
+        let entries = of(&mut self.repeats(), now);
+        if entries.is_empty() {
+            return;
+        }
+        let at = self.time_view(held).now();
+        if let Err(fault) = self.adapters().store.record(at, &entries, None).await {
+            let lost = self.repeats().take_back(entries);
+            error!(
+                cause = fault.cause,
+                lost, "the audit could not be written; it is tried again later"
+            );
+        }
+        self.deadlines_changed.notify_one();
+    }
+
+    /// An act at the screen that was refused is a record.
+    pub(crate) async fn record_refused_act<T: Sync>(
+        &self,
+        held: &Held,
+        act: &'static str,
+        outcome: &Result<T, ProvisioningError>,
+    ) {
+        let Err(refusal) = outcome else { return };
+        let entry = AuditEntry::new(AuditEvent::ActRefused)
+            .with_code(refusal.code())
+            .with_detail(act);
+        self.record_repeats(held, |ledger, now| ledger.note(Subject::Act(act), entry, now))
+            .await;
+    }
+
+    /// Something to be read while nothing else happens: what is installed does not change between record and answer.
+    async fn read<T>(
+        &self,
+        reader: Option<(ReadOf, Peer)>,
+        read: impl Future<Output = Result<Option<T>, StoreFault>> + Send,
+    ) -> Result<T, ProvisioningError> {
+        let held = self.held.lock().await;
+        if held.state.installed().is_none() {
+            let why = "There is nothing to read: the device is not provisioned.";
+            return Err(ProvisioningError::new(ErrorCode::NotProvisioned, why));
+        }
+        if let Some((what, peer)) = reader {
+            info!(
+                ?what,
+                uid = peer.uid,
+                gid = peer.gid,
+                pid = peer.pid,
+                "read by a local program"
+            );
+            self.record_repeats(&held, |ledger, now| {
+                ledger.note(Subject::User(peer.uid), what.entry(peer), now)
+            })
+            .await;
+        }
+        read.await?.ok_or_else(|| {
+            ProvisioningError::from(ErrorCode::StorageError).with_cause("the store says that nothing is installed")
+        })
+    }
+}
+
+impl<P: Ports> ConfigurationAccess for CentralStationProvisioningService<P> {
+    async fn read_configuration(&self, reader: Peer) -> Result<ActiveConfiguration, ProvisioningError> {
+        self.to_its_end(move |core| async move {
+            let reader = Some((ReadOf::Configuration, reader));
+            core.read(reader, core.adapters().store.active_configuration()).await
+        })
+        .await
+    }
+
+    async fn read_credentials(&self, reader: Peer) -> Result<ActiveCredentials, ProvisioningError> {
+        self.to_its_end(move |core| async move {
+            let reader = Some((ReadOf::Credentials, reader));
+            core.read(reader, core.adapters().store.active_credentials()).await
+        })
+        .await
+    }
+
+    async fn show_configuration(&self) -> Result<ActiveConfiguration, ProvisioningError> {
+        let store = &self.0.adapters().store;
+        self.0.read(None, store.active_configuration()).await
+    }
+}
+
+impl<P: Ports> AuditAccess for CentralStationProvisioningService<P> {
+    async fn audit_page(&self, from: u64, limit: u32) -> Result<AuditPage, ProvisioningError> {
+        let store = &self.0.adapters().store;
+        Ok(AuditPage {
+            head: store.audit_head().await?,
+            records: store.audit_records(from, limit).await?,
+        })
+    }
+
+    async fn verify_audit(&self) -> Result<AuditVerdict, ProvisioningError> {
+        Ok(self.0.adapters().store.verify_audit().await?)
+    }
+}
