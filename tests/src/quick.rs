@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
-use zmon_domain::audit::{AuditEntry, AuditHead};
+use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::certificate::BundleFacts;
 use zmon_domain::checks::Installation;
 use zmon_domain::error::ProvisioningError;
@@ -15,14 +15,14 @@ use zmon_domain::machine::Persisted;
 use zmon_domain::pairing::{PairingCode, SessionPrivateKey, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::payload::{Members, SignedText};
 use zmon_domain::qr::QrImages;
-use zmon_domain::result::{InstalledConfiguration, Receipt, ReceiptClaims};
+use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, InstalledConfiguration, Receipt, ReceiptClaims};
 use zmon_domain::secret::SecretText;
 use zmon_domain::status::PersistedStatus;
 use zmon_domain::time::Timestamp;
 use zmon_ports::{
-    CertificateBundle, CertificateFacts, EnvelopeFault, ListenerFault, ListenerOpened, Opened, PairingInbound,
-    PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer, ReceiptFault, RenderFault, SealReceipt,
-    SignatureFault, StoreFault, StoredState,
+    AuditStore, CertificateBundle, CertificateFacts, ConfigurationStore, EnvelopeFault, ListenerFault, ListenerOpened,
+    Opened, PairingInbound, PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer, ReceiptFault, RenderFault,
+    SealReceipt, SignatureFault, StoreFault, StoredState,
 };
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
 use zmon_testkit::fakes::{ManualClock, SeededEntropy};
@@ -166,17 +166,12 @@ impl PairingListener for NoListener {
 /// Forgets at once what it is told, but gives others their turn while it installs.
 pub struct NoStore;
 
-const NO_AUDIT: AuditHead = AuditHead {
-    count: 0,
-    head: Sha256Digest::new([0; 32]),
-};
-
 impl ProvisioningStore for NoStore {
     async fn load(&self) -> Result<StoredState, StoreFault> {
         Ok(StoredState {
             persisted: Persisted::Unprovisioned,
             time_floor: None,
-            audit: NO_AUDIT,
+            audit: AuditHead::EMPTY,
         })
     }
 
@@ -186,7 +181,7 @@ impl ProvisioningStore for NoStore {
         _entries: &[AuditEntry],
         _status: Option<PersistedStatus>,
     ) -> Result<AuditHead, StoreFault> {
-        Ok(NO_AUDIT)
+        Ok(AuditHead::EMPTY)
     }
 
     async fn install(
@@ -201,7 +196,7 @@ impl ProvisioningStore for NoStore {
             certificates: installation.certificates().clone(),
             completed_at: installation.completed_at(),
             body_sha256: installation.body_sha256(),
-            receipt: seal(NO_AUDIT).map_err(|fault| StoreFault { cause: fault.cause })?,
+            receipt: seal(AuditHead::EMPTY).map_err(|fault| StoreFault { cause: fault.cause })?,
         })
     }
 
@@ -220,5 +215,29 @@ impl ProvisioningStore for NoStore {
         _entries: &[AuditEntry],
     ) -> Result<(), StoreFault> {
         Ok(())
+    }
+}
+
+impl ConfigurationStore for NoStore {
+    async fn active_configuration(&self) -> Result<Option<ActiveConfiguration>, StoreFault> {
+        Ok(None)
+    }
+
+    async fn active_credentials(&self) -> Result<Option<ActiveCredentials>, StoreFault> {
+        Ok(None)
+    }
+}
+
+impl AuditStore for NoStore {
+    async fn audit_head(&self) -> Result<AuditHead, StoreFault> {
+        Ok(AuditHead::EMPTY)
+    }
+
+    async fn audit_records(&self, _from: u64, _limit: u32) -> Result<Vec<AuditRecord>, StoreFault> {
+        Ok(Vec::new())
+    }
+
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreFault> {
+        Ok(AuditVerdict::Intact(AuditHead::EMPTY))
     }
 }

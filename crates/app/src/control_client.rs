@@ -1,6 +1,7 @@
 //! The other end of the local API: HTTP/1.1 over the Unix socket of a running service.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -15,7 +16,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 use zmon_domain::secret::SecretText;
-use zmon_local_api::{PairingRequest, PairingView, Problem, ReceiptView, StatusView};
+use zmon_local_api::{
+    AuditPageView, AuditVerdictView, ConfigurationView, CredentialsView, PairingRequest, PairingView, Problem,
+    ReceiptView, StatusView,
+};
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -132,6 +136,55 @@ impl ControlClient {
         }
         let body = self.encode(&Body { pin: pin.expose() })?;
         self.json(Method::POST, "/v1/deprovision", body).await
+    }
+
+    /// Whether somebody listens on the socket at all.
+    ///
+    /// # Errors
+    /// `Unreachable`, where that cannot be told: the socket is another's.
+    pub async fn is_served(&self) -> Result<bool, ClientFault> {
+        match UnixStream::connect(&self.socket).await {
+            Ok(_) => Ok(true),
+            Err(fault) if matches!(fault.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(false),
+            Err(fault) => Err(self.unreachable(&fault)),
+        }
+    }
+
+    /// Up to `limit` records of the audit, the first of them number `from`.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Refused`.
+    pub async fn audit_page(&self, from: u64, limit: u32) -> Result<AuditPageView, ClientFault> {
+        self.json(
+            Method::GET,
+            &format!("/v1/audit?from={from}&limit={limit}"),
+            Bytes::new(),
+        )
+        .await
+    }
+
+    /// Has the service walk the audit's whole chain.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Refused`.
+    pub async fn verify_audit(&self) -> Result<AuditVerdictView, ClientFault> {
+        self.json(Method::GET, "/v1/audit/verdict", Bytes::new()).await
+    }
+
+    /// What is installed; with the certificates themselves on the application's socket.
+    ///
+    /// # Errors
+    /// `Unreachable`, or `Refused` where nothing is installed.
+    pub async fn configuration(&self) -> Result<ConfigurationView, ClientFault> {
+        self.json(Method::GET, "/v1/configuration", Bytes::new()).await
+    }
+
+    /// Certificates and private key, on the application's socket alone.
+    ///
+    /// # Errors
+    /// `Unreachable`, or `Refused` where nothing is installed.
+    pub async fn credentials(&self) -> Result<CredentialsView, ClientFault> {
+        self.json(Method::GET, "/v1/credentials", Bytes::new()).await
     }
 
     /// The event stream, from now on.

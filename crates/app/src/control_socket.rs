@@ -1,4 +1,4 @@
-//! The Unix socket of the local API as a file: made once, never over something foreign, removed at the end.
+//! The Unix sockets of the local API as files: made once, never over something foreign, removed at the end.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -9,6 +9,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// Owner and group may connect.
 const MODE: u32 = 0o660;
+/// Nobody but the owner may connect.
+const OWNER_ALONE: u32 = 0o600;
 
 /// Removes the socket when dropped, unless another has taken its place.
 #[derive(Debug)]
@@ -27,11 +29,13 @@ impl Drop for SocketFile {
     }
 }
 
-/// Binds the socket. One that nobody listens on any more is replaced.
+/// Binds the socket for the owner and for a group: this process's, or the one that is given. One that nobody listens on
+/// any more is replaced.
 ///
 /// # Errors
-/// Where another process listens there, something that is not a socket is there, or nothing can be bound.
-pub async fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+/// Where another process listens there, something that is not a socket is there, nothing can be bound, or the group
+/// cannot be given the socket.
+pub async fn bind(path: &Path, group: Option<u32>) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path).await?;
     let listener = StdUnixListener::bind(path)?;
     listener.set_nonblocking(true)?;
@@ -40,6 +44,11 @@ pub async fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         identity: identity(path)?,
         _listener: listener.try_clone()?,
     };
+    if group.is_some() {
+        // Before anybody but the owner may connect: a group that had the socket by default never gets it.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(OWNER_ALONE))?;
+        std::os::unix::fs::chown(path, None, group)?;
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
     Ok((UnixListener::from_std(listener)?, file))
 }
@@ -76,7 +85,7 @@ mod tests {
     async fn is_for_owner_and_group_and_goes_away_at_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let (_listener, file) = bind(&path).await.unwrap();
+        let (_listener, file) = bind(&path, None).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         drop(file);
         assert!(!path.exists());
@@ -87,7 +96,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
         drop(StdUnixListener::bind(&path).unwrap());
-        let (_listener, _file) = bind(&path).await.unwrap();
+        let (_listener, _file) = bind(&path, None).await.unwrap();
         assert!(UnixStream::connect(&path).await.is_ok());
     }
 
@@ -95,10 +104,10 @@ mod tests {
     async fn is_removed_by_its_own_service_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let (first_listener, first) = bind(&path).await.unwrap();
+        let (first_listener, first) = bind(&path, None).await.unwrap();
         drop(first_listener);
         std::fs::remove_file(&path).unwrap();
-        let (_listener, _second) = bind(&path).await.unwrap();
+        let (_listener, _second) = bind(&path, None).await.unwrap();
         drop(first);
         assert!(path.exists());
     }
@@ -107,11 +116,11 @@ mod tests {
     async fn leaves_a_living_socket_and_other_files_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let (_listener, _file) = bind(&path).await.unwrap();
-        assert_eq!(bind(&path).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let (_listener, _file) = bind(&path, None).await.unwrap();
+        assert_eq!(bind(&path, None).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         let other = directory.path().join("file");
         std::fs::write(&other, "kept").unwrap();
-        assert!(bind(&other).await.is_err());
+        assert!(bind(&other, None).await.is_err());
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "kept");
     }
 }

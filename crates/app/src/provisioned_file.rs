@@ -1,14 +1,13 @@
 //! A file that is there exactly while the device is provisioned, for whoever waits for that: a systemd path unit, a
 //! shell script, the monitor application.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tracing::{error, info};
 use zmon_ports::{EventSubscription, ProvisioningService, StatusReport};
+
+use crate::files;
 
 /// Anybody who reaches the directory may read it; it holds nothing secret.
 const MODE: u32 = 0o644;
@@ -46,8 +45,8 @@ impl ProvisionedFile {
             return;
         }
         let done = match &wanted {
-            Some(content) => replace(&self.path, content),
-            None => remove(&self.path),
+            Some(content) => files::replace(&self.path, MODE, content.as_bytes()),
+            None => files::remove(&self.path),
         };
         let path = self.path.display();
         match done {
@@ -74,26 +73,9 @@ impl ProvisionedFile {
     }
 }
 
-/// Whole or not at all, and never through a link that somebody else has put there.
-fn replace(path: &Path, content: &str) -> io::Result<()> {
-    let beside = path.with_added_extension("new");
-    remove(&beside)?;
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(MODE).open(&beside)?;
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(MODE))?;
-    file.write_all(content.as_bytes())?;
-    fs::rename(&beside, path)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use zmon_domain::status::ProvisioningStatus as Status;
@@ -120,7 +102,11 @@ mod tests {
         let expected = "{\"completedAt\":1764000000000,\"deviceId\":\"ZM-ICU-MON-04\",\"status\":\"PROVISIONED\"}\n";
         assert_eq!(text, expected);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "nothing else is left"
+        );
     }
 
     #[test]
@@ -171,7 +157,9 @@ mod tests {
                     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                 }
             };
-            tokio::time::timeout(std::time::Duration::from_secs(20), right()).await.unwrap();
+            tokio::time::timeout(std::time::Duration::from_secs(20), right())
+                .await
+                .unwrap();
         }
         kept.abort();
     }

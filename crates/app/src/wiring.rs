@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 use tracing::{error, info};
 use zmon_domain::time::Timestamp;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig, Limits};
@@ -18,8 +21,9 @@ use zmon_x509_facts::WebpkiCertificateFacts;
 use crate::administrator::PinFile;
 use crate::clock::SystemClock;
 use crate::configuration::Configuration;
-use crate::control_socket;
+use crate::control_socket::{self, SocketFile};
 use crate::entropy::SystemEntropy;
+use crate::provisioned_file::ProvisionedFile;
 use crate::text::utc;
 use crate::{release, service_manager};
 
@@ -55,11 +59,7 @@ pub async fn serve(
     configuration: Configuration,
     shutdown: impl Future<Output = &'static str>,
 ) -> Result<(), ServeFault> {
-    let clock = SystemClock;
-    let keys = FileKeySource::new(&configuration.store_key_file);
-    let store = SqlcipherStore::open(&configuration.store_path, &keys, clock.wall().now.max(release::date()))
-        .await
-        .map_err(|fault| ServeFault(fault.cause))?;
+    let store = open_store(&configuration).await.map_err(ServeFault)?;
     let store = Arc::new(store);
     let outcome = run(&configuration, Arc::clone(&store), shutdown).await;
     store.close().await;
@@ -67,6 +67,18 @@ pub async fn serve(
         info!("stopped");
     }
     outcome
+}
+
+/// Opens the store of a device, for this process alone.
+///
+/// # Errors
+/// Why it cannot be opened.
+pub async fn open_store(configuration: &Configuration) -> Result<SqlcipherStore, String> {
+    let keys = FileKeySource::new(&configuration.store_key_file);
+    let at = SystemClock.wall().now.max(release::date());
+    SqlcipherStore::open(&configuration.store_path, &keys, at)
+        .await
+        .map_err(|fault| fault.cause)
 }
 
 async fn run(
@@ -86,21 +98,43 @@ async fn run(
     let service = CentralStationProvisioningService::start(device, profile(configuration))
         .await
         .map_err(|error| ServeFault(error.cause().unwrap_or(error.message()).into()))?;
-    let socket = &configuration.control_socket;
-    let (listener, _file) = control_socket::bind(socket).await.map_err(|fault| {
-        ServeFault(format!(
-            "the control socket {} cannot be bound: {fault}; see that its directory exists and is this user's",
-            socket.display()
-        ))
-    })?;
+    let (listener, _file) = bind("control", &configuration.control_socket, None).await?;
+    let application = match configuration.application.group {
+        Some(group) => Some(bind("application", &configuration.application.socket, Some(group)).await?),
+        None => None,
+    };
     let defaults = PairingDefaults {
         device_id: configuration.device_id.clone(),
         ip_address: configuration.address,
     };
-    let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
-    let api = tokio::spawn(zmon_local_api::serve(listener, service.clone(), defaults, async {
-        drop(stopped.await);
-    }));
+    let mut provisioned = ProvisionedFile::new(&configuration.application.provisioned_file);
+    // Subscribed before the first look, so that nothing happens unseen.
+    let events = service.subscribe();
+    provisioned.update(&service.get_status().await);
+    tokio::spawn(provisioned.keep(service.clone(), events));
+    let (stop_api, _) = tokio::sync::watch::channel(());
+    let stopped = |mut stop: tokio::sync::watch::Receiver<()>| async move { while stop.changed().await.is_ok() {} };
+    let mut apis = JoinSet::new();
+    let at = zmon_local_api::Socket::Control;
+    apis.spawn(zmon_local_api::serve(
+        listener,
+        at,
+        service.clone(),
+        defaults.clone(),
+        stopped(stop_api.subscribe()),
+    ));
+    // The file of the socket is there as long as this is.
+    let _application = application.map(|(listener, file)| {
+        let at = zmon_local_api::Socket::Application;
+        apis.spawn(zmon_local_api::serve(
+            listener,
+            at,
+            service.clone(),
+            defaults,
+            stopped(stop_api.subscribe()),
+        ));
+        file
+    });
     let mut timer = tokio::spawn({
         let service = service.clone();
         async move { service.drive().await }
@@ -121,13 +155,26 @@ async fn run(
     service_manager::stopping();
     service.stop().await;
     drop(stop_api);
-    // Both finish the answers under way, in bounded time.
-    drop(api.await);
+    // All finish the answers under way, in bounded time.
+    apis.join_all().await;
     https.drained().await;
     if outcome.is_ok() {
         drop(timer.await);
     }
     outcome
+}
+
+async fn bind(whose: &str, path: &Path, group: Option<u32>) -> Result<(UnixListener, SocketFile), ServeFault> {
+    control_socket::bind(path, group).await.map_err(|fault| {
+        let member = match group {
+            Some(group) => format!(", and that this user is a member of the group {group}"),
+            None => String::new(),
+        };
+        ServeFault(format!(
+            "the {whose} socket {} cannot be bound: {fault}; see that its directory exists and is this user's{member}",
+            path.display()
+        ))
+    })
 }
 
 fn device(

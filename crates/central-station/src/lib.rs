@@ -81,7 +81,9 @@
 //! # }
 //! ```
 //!
-//! For many monitors there is [`batch`]; [`check`] says what a monitor would object to, before any is involved.
+//! For many monitors there is [`batch`]; [`check`] says what a monitor would object to, before any is
+//! involved, and [`audit`] whether a monitor's audit is still what it was.
+pub mod audit;
 pub mod batch;
 pub mod ca;
 pub mod check;

@@ -1,7 +1,10 @@
 //! The command line.
 
+mod audit;
+mod config;
 mod output;
 mod pair;
+mod reach;
 #[cfg(feature = "simulation")]
 mod simulate;
 
@@ -17,7 +20,7 @@ use zeroize::Zeroizing;
 use zmon_domain::secret::SecretText;
 
 use crate::administrator;
-use crate::configuration::{self, Configuration, Faults, Inputs, keys};
+use crate::configuration::{self, Configuration, Faults, Inputs};
 use crate::control_client::{ClientFault, ControlClient};
 use crate::entropy::SystemEntropy;
 use crate::{hardening, shutdown, telemetry, wiring};
@@ -36,6 +39,8 @@ pub enum Exit {
     Refused = 1,
     /// The command line is not understood.
     Usage = 2,
+    /// The audit is not what was written (`EX_DATAERR`).
+    Tampered = 65,
     /// The service is not reachable (`EX_UNAVAILABLE`).
     Unreachable = 69,
     /// The configuration is faulty (`EX_CONFIG`).
@@ -95,11 +100,15 @@ enum Command {
     /// Simulate monitors, for the development of a Central Station
     #[cfg(feature = "simulation")]
     SimulateDevice(simulate::SimulateArgs),
-    /// Documents about the configuration
-    #[command(hide = true)]
+    /// What is installed: for a person to look at, for the monitor application to take
     Config {
         #[command(subcommand)]
-        command: ConfigCommand,
+        command: config::ConfigCommand,
+    },
+    /// The record of what happened on this device
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
     },
 }
 
@@ -107,12 +116,6 @@ enum Command {
 enum AdminCommand {
     /// Set the administrator's PIN, once, in the file that admin.pin_hash_file names
     SetPin(PinArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// Write the reference of all keys
-    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +141,7 @@ struct PinArgs {
 enum Failure {
     Configuration(Faults),
     Client(ClientFault),
+    Tampered(String),
     Other(String),
 }
 
@@ -166,6 +170,10 @@ impl Failure {
                     ClientFault::Unreachable { .. } | ClientFault::Ended => Exit::Unreachable,
                     ClientFault::Refused(_) => Exit::Refused,
                 }
+            }
+            Self::Tampered(what) => {
+                complain(&what);
+                Exit::Tampered
             }
             Self::Other(what) => {
                 complain(&what);
@@ -254,12 +262,8 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
             print(&format!("The PIN is set; its hash is in {}.\n", path.display()));
             Ok(Exit::Done)
         }
-        Command::Config {
-            command: ConfigCommand::Reference,
-        } => {
-            print(&keys::reference());
-            Ok(Exit::Done)
-        }
+        Command::Config { command } => brief_runtime()?.block_on(config::config(&command, inputs)),
+        Command::Audit { command } => brief_runtime()?.block_on(audit::audit(&command, inputs)),
     }
 }
 

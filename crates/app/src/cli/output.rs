@@ -51,7 +51,8 @@ pub(super) fn status(view: &StatusView) -> String {
     text
 }
 
-fn installed(view: &InstalledView) -> String {
+/// What is installed, for a person.
+pub(super) fn installed(view: &InstalledView) -> String {
     let settings = &view.settings;
     let mut text = format!(
         "Device: {}, labelled {}\nServer: {}, every {} s\nUnits and language: {}, {}\nCompleted: {}\n",

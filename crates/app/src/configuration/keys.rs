@@ -77,6 +77,13 @@ keys! {
          keys must be set.";
     CONTROL_SOCKET = "control.socket", Text, Some("/run/zmon-provision/control.sock"), PATH,
         "Unix socket of the local API; owner and group may use it.";
+    APPLICATION_GROUP = "application.group", Text, None, "the name or number of a Unix group of this device",
+        "The monitor application's group: whoever is in it, and nobody else, may get configuration and credentials from \
+         `application.socket`. Without it there is no such socket. The service has to be a member of the group.";
+    APPLICATION_SOCKET = "application.socket", Text, Some("/run/zmon-provision/application.sock"), PATH,
+        "Unix socket where the monitor application gets configuration and credentials and hears of changes.";
+    APPLICATION_PROVISIONED_FILE = "application.provisioned_file", Text, Some("/run/zmon-provision/provisioned"), PATH,
+        "File that is there exactly while the device is provisioned, for whoever waits for that. Holds no secret.";
     ADMIN_PIN_HASH_FILE = "admin.pin_hash_file", Text, None, PATH,
         "Argon2id hash of the administrator's PIN, written by `zmon-provision admin set-pin`. Without it nobody can \
          de-provision.";

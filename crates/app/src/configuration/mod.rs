@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use nix::unistd::Group;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::MAX_PAIRING_TIME;
 use zmon_payload_envelope::TrustAnchor;
@@ -45,10 +46,23 @@ pub struct Configuration {
     pub trust_anchor: TrustAnchor,
     /// Unix socket of the local API.
     pub control_socket: PathBuf,
+    /// What the monitor application is given, and where.
+    pub application: Application,
     /// Hash of the administrator's PIN.
     pub pin_hash_file: Option<PathBuf>,
     /// How to log.
     pub log: Log,
+}
+
+/// Where the monitor application gets what it works with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// Number of the group whose members may use the socket; without it there is none.
+    pub group: Option<u32>,
+    /// The socket.
+    pub socket: PathBuf,
+    /// The file that is there while the device is provisioned.
+    pub provisioned_file: PathBuf,
 }
 
 /// How to log.
@@ -87,6 +101,9 @@ impl Configuration {
         let store_key_file = reader.require(&keys::STORE_KEY_FILE, absolute_path);
         let trust_anchor = trust::load(&mut reader);
         let control_socket = reader.require(&keys::CONTROL_SOCKET, absolute_path);
+        let group = reader.read(&keys::APPLICATION_GROUP, group_number);
+        let application_socket = reader.require(&keys::APPLICATION_SOCKET, absolute_path);
+        let provisioned_file = reader.require(&keys::APPLICATION_PROVISIONED_FILE, absolute_path);
         let pin_hash_file = reader.read(&keys::ADMIN_PIN_HASH_FILE, absolute_path);
         let level = reader.require(&keys::LOG_LEVEL, log_level);
         let format = reader.require(&keys::LOG_FORMAT, log_format);
@@ -102,6 +119,11 @@ impl Configuration {
                 store_key_file: store_key_file?,
                 trust_anchor: trust_anchor?,
                 control_socket: control_socket?,
+                application: Application {
+                    group,
+                    socket: application_socket?,
+                    provisioned_file: provisioned_file?,
+                },
                 pin_hash_file,
                 log: Log {
                     level: level?,
@@ -120,6 +142,16 @@ impl Configuration {
 pub fn control_socket(inputs: &Inputs) -> Result<PathBuf, Faults> {
     let mut reader = Reader::new(inputs);
     let socket = reader.require(&keys::CONTROL_SOCKET, absolute_path);
+    reader.finish(socket)
+}
+
+/// The socket where the monitor application gets configuration and credentials.
+///
+/// # Errors
+/// Every fault of this key and of the layers as such.
+pub fn application_socket(inputs: &Inputs) -> Result<PathBuf, Faults> {
+    let mut reader = Reader::new(inputs);
+    let socket = reader.require(&keys::APPLICATION_SOCKET, absolute_path);
     reader.finish(socket)
 }
 
@@ -161,6 +193,11 @@ fn reachable_address(text: &str) -> Option<IpAddr> {
 fn pairing_time(text: &str) -> Option<Duration> {
     let time = Duration::from_secs(60 * u64::from(number::<u16>(text)?));
     (!time.is_zero() && time <= MAX_PAIRING_TIME).then_some(time)
+}
+
+/// A group by its number, or by a name that this device knows.
+fn group_number(text: &str) -> Option<u32> {
+    number(text).or_else(|| Some(Group::from_name(text).ok()??.gid.as_raw()))
 }
 
 fn absolute_path(text: &str) -> Option<PathBuf> {

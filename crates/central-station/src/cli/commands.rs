@@ -17,6 +17,7 @@ use zmon_domain::identity::DeviceId;
 use zmon_domain::result::ReceiptClaims;
 use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 
+use super::audit::audit_check;
 use super::batch::batch;
 use super::check::dry_run;
 use super::{Anchor, Arguments, Command, Failure, Outcome, Provision, Report, printable};
@@ -61,6 +62,7 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
             ))
         }
         Command::Batch(arguments) => batch(station, &arguments, quiet).await,
+        Command::AuditCheck(arguments) => audit_check(&station, &arguments),
         Command::Check(arguments) => dry_run(&station, &arguments),
         Command::Retired => retired(&station),
         Command::Completions { shell } => {
@@ -240,7 +242,7 @@ fn accepted(answer: Answer) -> Result<String, Failure> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     fs::read(path).map_err(|error| Fault::local(format!("Cannot read {}: {error}.", path.display())))
 }
 
@@ -248,7 +250,7 @@ fn read_text(path: &Path) -> Result<String, Fault> {
     String::from_utf8(read(path)?).map_err(|_| Fault::local(format!("{} is not text.", path.display())))
 }
 
-fn read_certificate(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(super) fn read_certificate(path: &Path) -> Result<Vec<u8>, Fault> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
     CertificateDer::from_pem_slice(&read(path)?)

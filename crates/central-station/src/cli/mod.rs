@@ -1,5 +1,6 @@
 //! Commands, output and exit codes.
 
+mod audit;
 mod batch;
 mod check;
 mod commands;
@@ -18,7 +19,8 @@ use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, S
 /// Reference Central Station of Z Monitor Provisioning.
 ///
 /// Exit codes: 0 done; 2 wrong usage; 3 a file or setting of this machine; 4 the QR code; 5 the network or the pin;
-/// 6 the device refused; 7 the receipt; 8 `check` has objections; 9 `batch` is done and some devices are not provisioned.
+/// 6 the device refused; 7 the receipt; 8 `check` has objections; 9 `batch` is done and some devices are not provisioned;
+/// 10 `audit-check` found an audit that was changed, cut or written anew.
 ///
 /// With `--json` every outcome, faults included, is one JSON object on the standard output; a fault has `code`,
 /// `title`, `detail`, `nextAction` and `family`.
@@ -106,6 +108,8 @@ enum Command {
     Batch(Box<batch::Batch>),
     /// Say everything that a monitor would object to in an unsealed payload, without a monitor.
     Check(check::Check),
+    /// Verify an exported audit of a monitor, and compare it with receipts: was it changed, cut or written anew?
+    AuditCheck(audit::AuditCheck),
     /// Put a monitor that was lost, broken or sold on the list of devices for which nothing is made any more.
     Retire {
         /// The monitor.

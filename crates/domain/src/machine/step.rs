@@ -142,6 +142,8 @@ fn pairing_opened(state: Inner, session: Box<Session>) -> Decision {
     };
     let entries = [first, AuditEvent::PairingCodeGenerated].map(|event| AuditEntry::new(event).in_session(session.id));
     let effects = vec![
+        // What came too late for the session before does not belong to this one.
+        Effect::SummariseRefusals(None),
         Effect::Record(entries.into(), None),
         announce(ProvisioningSignal::QrCodeGenerated {
             session: session.id,
