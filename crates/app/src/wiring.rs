@@ -115,20 +115,16 @@ async fn run(
     let (stop_api, _) = tokio::sync::watch::channel(());
     let stopped = |mut stop: tokio::sync::watch::Receiver<()>| async move { while stop.changed().await.is_ok() {} };
     let mut apis = JoinSet::new();
-    let at = zmon_local_api::Socket::Control;
     apis.spawn(zmon_local_api::serve(
         listener,
-        at,
         service.clone(),
         defaults.clone(),
         stopped(stop_api.subscribe()),
     ));
     // The file of the socket is there as long as this is.
     let _application = application.map(|(listener, file)| {
-        let at = zmon_local_api::Socket::Application;
-        apis.spawn(zmon_local_api::serve(
+        apis.spawn(zmon_local_api::serve_application(
             listener,
-            at,
             service.clone(),
             defaults,
             stopped(stop_api.subscribe()),

@@ -1,28 +1,34 @@
-//! Local control API: what a screen, a command line or a test does with the provisioning service, as HTTP/1.1 over a
-//! Unix socket.
+//! Local API: what a screen, a command line or a test does with the provisioning service, as HTTP/1.1 over a Unix socket;
+//! and what the monitor application gets, over a socket of its own.
 //!
-//! Its routes, with what each takes, answers and refuses, stand in `table.rs` and nowhere else; `docs/openapi-control.json`
-//! is made from them.
+//! The routes, with what each takes, answers and refuses, stand in `table.rs` and nowhere else; `docs/openapi-control.json`
+//! and `docs/openapi-application.json` are made from them.
 //!
-//! Every refusal is an `application/problem+json` ([`Problem`]). No answer holds a private key, a session key or a PIN;
-//! the pairing code is in the three pictures of the QR code alone. Times are milliseconds since 1970.
+//! Every refusal is an `application/problem+json` ([`Problem`]). No answer holds a session key or a PIN, and none but
+//! [`CredentialsView`] on the application's socket a private key; the pairing code is in the three pictures of the QR code
+//! alone. Times are milliseconds since 1970.
 //!
-//! This crate decides nothing. Who may connect is decided by the mode and the owner of the socket.
+//! This crate decides nothing. Who may connect is decided by the mode, the owner and the group of the socket.
 
 mod events;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod problem;
+mod reading;
 mod routes;
 mod server;
 mod table;
 mod view;
 
 #[cfg(feature = "openapi")]
-pub use openapi::openapi;
+pub use openapi::{openapi, openapi_application};
 pub use problem::{Problem, http_status};
+pub use reading::{
+    AuditPageView, AuditQuery, AuditRecordView, AuditVerdictView, ChangeView, ChangesView, ConfigurationView,
+    CredentialsView, PemView,
+};
 pub use routes::PairingDefaults;
-pub use server::serve;
+pub use server::{serve, serve_application};
 pub use view::{
     CertificateView, CertificatesView, FailureView, InstalledView, PairingRequest, PairingView, ReceiptView,
     SettingsView, StatusView,

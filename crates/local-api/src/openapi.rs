@@ -5,7 +5,7 @@ use zmon_domain::status::ProvisioningStatus;
 use zmon_openapi::{Body, Interface, Operation, Refusal, schema_of};
 
 use crate::problem::{Problem, REQUEST_INVALID, REQUEST_INVALID_TITLE, http_status};
-use crate::table::Route;
+use crate::table::{Route, Socket};
 
 const DESCRIPTION: &str = "\
 What a screen, a command line or another program on the monitor does with the provisioning service, as HTTP/1.1 over a Unix
@@ -16,19 +16,44 @@ codes are those of the error catalogue. A path that does not exist is answered w
 method with `MethodNotAllowed`. No answer holds a private key, a session key or a PIN; the pairing code is in the three
 pictures of the QR code alone.";
 
+const APPLICATION_DESCRIPTION: &str = "\
+What the monitor application gets from the provisioning service, as HTTP/1.1 over a Unix socket of its own. The kernel lets
+nobody open it but the members of the group that `application.group` of the device's configuration names, and root.
+
+Wait for `application.provisioned_file`, or read `/v1/events`; then get configuration and credentials, and compare their
+`completedAt`: where they differ, the device was provisioned anew in between. Times are milliseconds since 1970. Every refusal
+is an `application/problem+json` (RFC 9457) with `code` and `nextAction`. The answer with the credentials is the one place
+where a private key leaves the service.";
+
 /// The control API as an OpenAPI 3.1 document, in JSON.
 #[must_use]
 pub fn openapi() -> serde_json::Value {
+    let server = "The Unix socket that `control.socket` of the device's configuration names; the host in a request does not matter.";
+    document(
+        Socket::Control,
+        "Z Monitor provisioning: control API",
+        DESCRIPTION,
+        server,
+    )
+}
+
+/// What is on the monitor application's socket, in the same form.
+#[must_use]
+pub fn openapi_application() -> serde_json::Value {
+    let server = "The Unix socket that `application.socket` of the device's configuration names; the host in a request does not matter.";
+    let title = "Z Monitor provisioning: for the monitor application";
+    document(Socket::Application, title, APPLICATION_DESCRIPTION, server)
+}
+
+fn document(socket: Socket, title: &'static str, description: &'static str, server: &'static str) -> serde_json::Value {
+    let here = Route::ALL.iter().filter(|route| route.is_on(socket));
     Interface {
-        title: "Z Monitor provisioning: control API",
-        description: DESCRIPTION,
+        title,
+        description,
         version: "1",
-        server: (
-            "http://localhost",
-            "The Unix socket that `control.socket` of the device's configuration names; the host in a request does not matter.",
-        ),
+        server: ("http://localhost", server),
         variables: &[],
-        operations: Route::ALL.iter().map(|route| route.operation()).collect(),
+        operations: here.map(|route| route.operation()).collect(),
         problem: schema_of::<Problem>,
         elsewhere: [ErrorCode::NotFound, ErrorCode::MethodNotAllowed].map(refusal).into(),
     }
@@ -44,13 +69,15 @@ pub(crate) fn operation<Takes: Body, Answers: Body>(
 ) -> Operation {
     let takes = Takes::content();
     let mut refusals: Vec<_> = refuses.iter().copied().map(refusal).collect();
-    if takes.is_some() {
+    if takes.is_some() || Takes::query().is_some() {
         refusals.push(Refusal {
             status: REQUEST_INVALID.as_u16(),
             code: "RequestInvalid",
             title: REQUEST_INVALID_TITLE,
             header: None,
         });
+    }
+    if takes.is_some() {
         refusals.extend([ErrorCode::RequestTimeout, ErrorCode::PayloadTooLarge].map(refusal));
     }
     Operation {
@@ -59,6 +86,7 @@ pub(crate) fn operation<Takes: Body, Answers: Body>(
         name,
         about,
         takes,
+        query: Takes::query(),
         status: route.status().as_u16(),
         answers: Answers::content(),
         refusals,

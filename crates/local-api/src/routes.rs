@@ -15,18 +15,25 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
+use zmon_domain::access::Peer;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::qr::QrCodeData;
-use zmon_ports::{EventSubscription, ProvisioningService};
+use zmon_ports::EventSubscription;
 
 use crate::events;
 use crate::problem::Problem;
-use crate::table::Route;
+use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
+use crate::server::Served;
+use crate::table::{Route, Socket};
 use crate::view::{DeprovisionRequest, PairingRequest, PairingView, ReceiptView, StatusView};
 
 /// Largest request body in bytes.
 const MAX_BODY: usize = 16 * 1024;
+/// How many audit records an answer has where the request leaves it open.
+const AUDIT_PAGE: u32 = 256;
+/// And at most.
+const MAX_AUDIT_PAGE: u32 = 1000;
 /// How long a request body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -46,20 +53,25 @@ pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 pub(crate) struct Api<S> {
     pub(crate) service: S,
     pub(crate) defaults: PairingDefaults,
+    pub(crate) socket: Socket,
+    /// The program at the other end.
+    pub(crate) peer: Option<Peer>,
     /// True once the server is stopping: ends event streams.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-impl<S: ProvisioningService> Api<S> {
+impl<S: Served> Api<S> {
     /// Answers one request.
     pub(crate) async fn answer<B>(&self, request: Request<B>) -> Answer
     where
         B: Body<Data = Bytes> + Unpin + Send,
     {
         let path = request.uri().path();
-        let here = || Route::ALL.iter().copied().filter(|route| route.path() == path);
+        let on_this = |route: &Route| route.is_on(self.socket) && route.path() == path;
+        let here = || Route::ALL.iter().copied().filter(on_this);
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let mut answer = match here().find(|route| route.method() == request.method()) {
-            Some(route) => match self.carry_out(route, request.into_body()).await {
+            Some(route) => match self.carry_out(route, &query, request.into_body()).await {
                 Ok(mut answer) => {
                     *answer.status_mut() = route.status();
                     answer
@@ -86,7 +98,7 @@ impl<S: ProvisioningService> Api<S> {
         answer
     }
 
-    async fn carry_out<B>(&self, route: Route, body: B) -> Result<Answer, Box<Problem>>
+    async fn carry_out<B>(&self, route: Route, query: &str, body: B) -> Result<Answer, Box<Problem>>
     where
         B: Body<Data = Bytes> + Unpin + Send,
     {
@@ -114,6 +126,28 @@ impl<S: ProvisioningService> Api<S> {
                 Ok(self.status().await)
             }
             Route::Events => Ok(self.events()),
+            Route::Configuration => {
+                let configuration = self.service.show_configuration().await.map_err(not_to_be_read)?;
+                Ok(json_answer(&ConfigurationView::redacted(&configuration)))
+            }
+            Route::ApplicationConfiguration => {
+                let configuration = self.service.read_configuration(self.reader()?).await;
+                let configuration = configuration.map_err(not_to_be_read)?;
+                Ok(json_answer(&ConfigurationView::whole(&configuration)))
+            }
+            Route::Credentials => {
+                let credentials = self
+                    .service
+                    .read_credentials(self.reader()?)
+                    .await
+                    .map_err(not_to_be_read)?;
+                Ok(secret_answer(&CredentialsView::from(credentials)))
+            }
+            Route::Audit => self.audit(query).await,
+            Route::AuditVerdict => {
+                let verdict = self.service.verify_audit().await.map_err(refused)?;
+                Ok(json_answer(&AuditVerdictView::from(&verdict)))
+            }
         }
     }
 
@@ -172,6 +206,26 @@ impl<S: ProvisioningService> Api<S> {
             )
         })?;
         Ok(answer(media_type, draw(&qr_code)))
+    }
+
+    /// Nobody reads without a name.
+    fn reader(&self) -> Result<Peer, Box<Problem>> {
+        let why = || ProvisioningError::from(ErrorCode::UnknownError).with_cause("the kernel does not say who asks");
+        self.peer.ok_or_else(|| refused(why()))
+    }
+
+    async fn audit(&self, query: &str) -> Result<Answer, Box<Problem>> {
+        let AuditQuery { from, limit } = audit_query(query).ok_or_else(|| {
+            Problem::invalid_request(format!(
+                "The query may have from and limit, once each: whole numbers, limit from 1 to {MAX_AUDIT_PAGE}."
+            ))
+        })?;
+        let (from, limit) = (from.unwrap_or(1), limit.unwrap_or(AUDIT_PAGE));
+        let page = self.service.audit_page(from, limit).await.map_err(refused)?;
+        Ok(json_answer(&AuditPageView::new(
+            self.defaults.device_id.as_str(),
+            &page,
+        )))
     }
 
     fn events(&self) -> Answer {
@@ -241,6 +295,38 @@ async fn collect(mut body: impl Body<Data = Bytes> + Unpin) -> Result<Zeroizing<
     Ok(collected)
 }
 
+/// `from=1&limit=256`: numbers only, so that nothing has to be decoded.
+fn audit_query(query: &str) -> Option<AuditQuery> {
+    let mut found = AuditQuery::default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=')?;
+        // No sign.
+        value.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+        let before = match name {
+            "from" => found.from.replace(value.parse().ok()?),
+            "limit" => found.limit.replace(value.parse().ok()?).map(u64::from),
+            _ => return None,
+        };
+        before.is_none().then_some(())?;
+    }
+    found
+        .limit
+        .is_none_or(|limit| (1..=MAX_AUDIT_PAGE).contains(&limit))
+        .then_some(found)
+}
+
+/// For whoever reads, where nothing is there to be read.
+fn not_to_be_read(error: ProvisioningError) -> Box<Problem> {
+    if error.code() == ErrorCode::NotProvisioned {
+        return Problem::with_next_action(
+            ErrorCode::NotProvisioned,
+            "There is nothing to read: the device is not provisioned.",
+            "Wait until it is: GET /v1/events tells, and the file that application.provisioned_file names.",
+        );
+    }
+    refused(error)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn refused(error: ProvisioningError) -> Box<Problem> {
     Box::new(Problem::from(&error))
@@ -257,6 +343,19 @@ fn refusal(problem: &Problem) -> Answer {
 fn json_answer(document: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(document).unwrap_or_default();
     answer("application/json", body.into())
+}
+
+/// Of something that holds a secret: in memory once, and erased when it was sent.
+fn secret_answer(credentials: &CredentialsView) -> Answer {
+    let key = credentials.client_private_key.expose();
+    let texts = [&credentials.client_certificate, &credentials.ca_certificate];
+    let server = credentials.server_certificate.as_deref().unwrap_or_default();
+    let length = key.len() + server.len() + texts.map(String::len).iter().sum::<usize>();
+    // A line end becomes two characters: with so much room nothing is ever copied to a larger place.
+    let mut body = Zeroizing::new(Vec::with_capacity(2 * length + 1024));
+    let written = serde_json::to_writer(&mut *body, credentials);
+    debug_assert!(written.is_ok(), "strings and numbers are JSON");
+    answer("application/json", Bytes::from_owner(body))
 }
 
 fn answer(media_type: &'static str, body: Bytes) -> Answer {

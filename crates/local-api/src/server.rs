@@ -13,9 +13,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
-use zmon_ports::ProvisioningService;
+use zmon_domain::access::Peer;
+use zmon_ports::{AuditAccess, ConfigurationAccess, ProvisioningService};
 
 use crate::routes::{Api, PairingDefaults};
+use crate::table::Socket;
 
 /// How many connections are served at a time; others wait in the socket's backlog.
 const MAX_CONNECTIONS: usize = 32;
@@ -28,7 +30,33 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the local API on `listener` until `shutdown` is there, then finishes answers under way in bounded time.
 /// The socket's file is the caller's to remove.
-pub async fn serve<S: ProvisioningService>(
+pub async fn serve<S: Served>(
+    listener: UnixListener,
+    service: S,
+    defaults: PairingDefaults,
+    shutdown: impl Future<Output = ()>,
+) {
+    serve_at(Socket::Control, listener, service, defaults, shutdown).await;
+}
+
+/// The same for what the monitor application gets. That nobody else may open the listener's socket is the caller's to
+/// see to: owner, group and mode of its file decide.
+pub async fn serve_application<S: Served>(
+    listener: UnixListener,
+    service: S,
+    defaults: PairingDefaults,
+    shutdown: impl Future<Output = ()>,
+) {
+    serve_at(Socket::Application, listener, service, defaults, shutdown).await;
+}
+
+/// What is behind the API.
+pub trait Served: ProvisioningService + ConfigurationAccess + AuditAccess {}
+
+impl<S: ProvisioningService + ConfigurationAccess + AuditAccess> Served for S {}
+
+async fn serve_at<S: Served>(
+    socket: Socket,
     listener: UnixListener,
     service: S,
     defaults: PairingDefaults,
@@ -38,6 +66,8 @@ pub async fn serve<S: ProvisioningService>(
     let api = Api {
         service,
         defaults,
+        socket,
+        peer: None,
         stopping,
     };
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -52,7 +82,8 @@ pub async fn serve<S: ProvisioningService>(
             () = &mut shutdown => break,
             (accepted, place) = accepted => match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection(stream, api.clone());
+                    let api = Api { peer: peer_of(&stream), ..api.clone() };
+                    let connection = connection(stream, api);
                     connections.spawn(async move {
                         connection.await;
                         drop(place);
@@ -76,7 +107,17 @@ pub async fn serve<S: ProvisioningService>(
     }
 }
 
-async fn connection<S: ProvisioningService>(stream: UnixStream, api: Api<S>) {
+/// Who is at the other end, as the kernel says.
+fn peer_of(stream: &UnixStream) -> Option<Peer> {
+    let credentials = stream.peer_cred().ok()?;
+    Some(Peer {
+        uid: credentials.uid(),
+        gid: credentials.gid(),
+        pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
+    })
+}
+
+async fn connection<S: Served>(stream: UnixStream, api: Api<S>) {
     let mut stopping = api.stopping.clone();
     let answer = service_fn(move |request| {
         let api = api.clone();

@@ -1,22 +1,39 @@
 //! The routes: the one place that says which paths and methods there are, and what each of them takes, answers and
-//! refuses. `docs/openapi-control.json` is made from it.
+//! refuses. `docs/openapi-control.json` and `docs/openapi-application.json` are made from
+//! it.
 
 use hyper::{Method, StatusCode};
 #[cfg(feature = "openapi")]
-use zmon_openapi::{EventStream, Json, Nothing, Operation, OptionalJson, Png, Svg, Text};
+use zmon_openapi::{EventStream, Json, Nothing, Operation, OptionalJson, Png, Query, Svg, Text};
 
 #[cfg(feature = "openapi")]
 use crate::events::EventView;
 #[cfg(feature = "openapi")]
+use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
+#[cfg(feature = "openapi")]
 use crate::view::{DeprovisionRequest, PairingRequest, PairingView, ReceiptView, StatusView};
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Socket {
+    /// People and programs that control the device.
+    Control,
+    /// The monitor application.
+    Application,
+}
 
 /// A row: documentation (its first line is the summary), name, method and path; what the body holds; status and contents
 /// of success; every code of the catalogue that the use case can refuse with. How a body that is too long, too late or not
 /// understood is refused goes without saying.
+///
+/// `on` says on which sockets it is; without it, on the control socket alone.
 macro_rules! routes {
+    (@sockets) => { &[Socket::Control] };
+    (@sockets $($socket:ident),+) => { &[$(Socket::$socket),+] };
     ($(
         $(#[doc = $about:literal])+
         $route:ident: $method:ident $path:literal,
+        $(on [$($socket:ident),+],)?
         takes $takes:ty,
         answers $status:ident $answers:ty,
         refuses [$($code:ident),* $(,)?];
@@ -35,6 +52,12 @@ macro_rules! routes {
 
             pub(crate) const fn path(self) -> &'static str {
                 match self { $(Self::$route => $path,)* }
+            }
+
+            /// Whether it is on this socket.
+            pub(crate) fn is_on(self, socket: Socket) -> bool {
+                let sockets: &[Socket] = match self { $(Self::$route => routes!(@sockets $($($socket),+)?),)* };
+                sockets.contains(&socket)
             }
 
             /// The status of success.
@@ -116,7 +139,42 @@ routes! {
 
     /// The specification's six signals, and `missed` for a subscriber that was too slow, from now on and until the service stops.
     Events: GET "/v1/events",
+        on [Control, Application],
         takes Nothing,
         answers OK EventStream<EventView>,
         refuses [];
+
+    /// What is installed, with who changed each setting and when; certificates as facts.
+    Configuration: GET "/v1/configuration",
+        takes Nothing,
+        answers OK Json<ConfigurationView>,
+        refuses [NotProvisioned, StorageError];
+
+    /// What is installed, with who changed each setting and when, and the certificates themselves.
+    /// A record of the audit, with the reader's user, group and process: the first of a user within an hour at once, the
+    /// number of further ones when the hour is over.
+    ApplicationConfiguration: GET "/v1/configuration",
+        on [Application],
+        takes Nothing,
+        answers OK Json<ConfigurationView>,
+        refuses [NotProvisioned, StorageError, UnknownError];
+
+    /// Certificates and private key for mTLS. A record of the audit as for the configuration.
+    Credentials: GET "/v1/credentials",
+        on [Application],
+        takes Nothing,
+        answers OK Json<CredentialsView>,
+        refuses [NotProvisioned, StorageError, UnknownError];
+
+    /// A piece of the audit, in the order of the records.
+    Audit: GET "/v1/audit",
+        takes Query<AuditQuery>,
+        answers OK Json<AuditPageView>,
+        refuses [StorageError];
+
+    /// Walks the audit's whole chain and says whether every record is as it was written.
+    AuditVerdict: GET "/v1/audit/verdict",
+        takes Nothing,
+        answers OK Json<AuditVerdictView>,
+        refuses [StorageError];
 }

@@ -141,7 +141,7 @@ pub(crate) struct DeprovisionRequest {
     pub(crate) pin: SecretText,
 }
 
-fn secret_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretText, D::Error> {
+pub(crate) fn secret_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretText, D::Error> {
     String::deserialize(deserializer).map(SecretText::new)
 }
 

@@ -43,11 +43,20 @@ impl Content {
 pub trait Body {
     /// None where it is empty.
     fn content() -> Option<Content>;
+
+    /// The type whose members stand in the query instead, each of them optional.
+    fn query() -> Option<SchemaOf> {
+        None
+    }
 }
 
 /// No body; one that comes all the same is not read.
 #[derive(Debug)]
 pub struct Nothing;
+
+/// No body; the members of this type stand in the query.
+#[derive(Debug)]
+pub struct Query<T>(PhantomData<T>);
 
 /// A JSON document of this type.
 #[derive(Debug)]
@@ -64,6 +73,16 @@ pub struct EventStream<T>(PhantomData<T>);
 impl Body for Nothing {
     fn content() -> Option<Content> {
         None
+    }
+}
+
+impl<T: JsonSchema> Body for Query<T> {
+    fn content() -> Option<Content> {
+        None
+    }
+
+    fn query() -> Option<SchemaOf> {
+        Some(T::json_schema)
     }
 }
 

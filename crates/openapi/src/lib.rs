@@ -9,7 +9,9 @@ mod body;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-pub use body::{Body, Content, EventStream, Jose, Json, Nothing, OptionalJson, Png, SchemaOf, Svg, Text, schema_of};
+pub use body::{
+    Body, Content, EventStream, Jose, Json, Nothing, OptionalJson, Png, Query, SchemaOf, Svg, Text, schema_of,
+};
 
 /// One method of one path.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Operation {
     pub about: &'static [&'static str],
     /// What a request holds.
     pub takes: Option<Content>,
+    /// The type whose members stand in the query.
+    pub query: Option<SchemaOf>,
     /// The status of success.
     pub status: u16,
     /// What the answer of success holds.
@@ -119,6 +123,9 @@ impl Schemas {
             let lines: Vec<_> = operation.about.iter().map(|line| line.trim()).collect();
             described["description"] = lines.join("\n").into();
         }
+        if let Some(members) = operation.query {
+            described["parameters"] = parameters(members(&mut self.received).as_value());
+        }
         if let Some(content) = operation.takes {
             described["requestBody"] = json!({
                 "required": content.required,
@@ -155,6 +162,17 @@ impl Schemas {
         sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
         Value::Object(sorted.into_iter().collect())
     }
+}
+
+/// The members of an object as parameters of a query.
+fn parameters(object: &Value) -> Value {
+    let members = object["properties"].as_object().into_iter().flatten();
+    let parameters = members.map(|(name, member)| {
+        let mut schema = member.clone();
+        let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema })
+    });
+    parameters.collect()
 }
 
 /// The response for refusals of one status.
@@ -217,6 +235,7 @@ mod tests {
             name: "OpenA",
             about: &[" Opens it.", " More."],
             takes: Json::<Vec<u8>>::content(),
+            query: None,
             status: 201,
             answers: Text::content(),
             refusals: REFUSALS.into(),
@@ -244,6 +263,16 @@ mod tests {
         let codes = json!({ "status": { "const": 409 }, "code": { "enum": ["Busy", "Gone"] } });
         assert_eq!(schema["allOf"][1]["properties"], codes);
         assert_eq!(responses["429"]["headers"]["Retry-After"]["description"], "Seconds.");
+    }
+
+    #[test]
+    fn it_writes_the_members_of_a_query_as_parameters() {
+        let object =
+            json!({ "type": "object", "properties": { "from": { "type": "integer", "description": "First." } } });
+        let expected = json!([{
+            "name": "from", "in": "query", "required": false, "description": "First.", "schema": { "type": "integer" },
+        }]);
+        assert_eq!(parameters(&object), expected);
     }
 
     #[test]

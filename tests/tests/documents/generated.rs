@@ -30,6 +30,14 @@ fn it_has_the_control_api() {
     is_committed("openapi-control.json", &json(&zmon_local_api::openapi()));
 }
 
+#[test]
+fn it_has_what_the_monitor_application_gets() {
+    is_committed(
+        "openapi-application.json",
+        &json(&zmon_local_api::openapi_application()),
+    );
+}
+
 fn json(document: &Value) -> String {
     format!("{document:#}\n")
 }

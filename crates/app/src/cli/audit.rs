@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{Date, OffsetDateTime, macros::format_description};
 use zmon_domain::audit::{AUDIT_FORMAT, AuditEvent};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::time::Timestamp;
@@ -179,7 +179,7 @@ async fn verify(reach: &Reach, json: bool) -> Result<(), Failure> {
     }
 }
 
-async fn export_to(reach: &Reach, path: &PathBuf) -> Result<(), Failure> {
+async fn export_to(reach: &Reach, path: &Path) -> Result<(), Failure> {
     let failed = |fault: io::Error| Failure::Other(format!("{} cannot be written: {fault}", path.display()));
     let mut file = NewFile::begin(path, PRIVATE).map_err(failed)?;
     let count = export(reach, &mut file).await?;
@@ -221,10 +221,8 @@ fn code(text: &str) -> Result<ErrorCode, String> {
 
 /// A time in UTC, or so long ago.
 fn moment(text: &str) -> Result<Timestamp, String> {
-    let date = || Date::parse(text, format_description!("[year]-[month]-[day]")).ok();
-    let time = || OffsetDateTime::parse(text, &Rfc3339).ok();
-    let seconds = time().map(OffsetDateTime::unix_timestamp);
-    let seconds = seconds.or_else(|| Some(date()?.midnight().assume_utc().unix_timestamp()));
+    let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let time = time(text).or_else(|| time(&format!("{text}T00:00:00Z")));
     let ago = || {
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let unit = match unit {
@@ -239,7 +237,8 @@ fn moment(text: &str) -> Result<Timestamp, String> {
         let back = u64::try_from(back.as_millis()).ok()?;
         Some(Timestamp::from_millis(now.saturating_sub(back)))
     };
-    seconds.map(Timestamp::from_unix_seconds).or_else(ago).ok_or_else(|| {
+    let then = time.map(|time| Timestamp::from_unix_seconds(time.unix_timestamp()));
+    then.or_else(ago).ok_or_else(|| {
         "expected a date such as 2026-11-25, a time such as 2026-11-25T08:30:00Z, or 90m, 12h or 7d for so long ago"
             .into()
     })

@@ -42,6 +42,7 @@ impl Site {
              [store]\npath = \"{here}/store/store.db\"\nkey_file = \"{here}/store/store.key\"\n\
              [trust]\nhmac_key_file = \"{here}/trust.key\"\n\
              [control]\nsocket = \"{here}/control.sock\"\n\
+             [application]\nsocket = \"{here}/application.sock\"\nprovisioned_file = \"{here}/provisioned\"\n\
              [admin]\npin_hash_file = \"{here}/admin.pin\"\n",
         );
         fs::write(site.path("config.toml"), toml).unwrap();
