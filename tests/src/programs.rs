@@ -13,6 +13,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use zmon_domain::time::Timestamp;
+use zmon_sqlcipher_certstore::{FileKeySource, SqlcipherStore};
 
 /// The monitor's id.
 pub const DEVICE: &str = "ZM-CANARY-1";
@@ -170,6 +172,15 @@ impl Programs {
             .args(push)
             .arg("--receipt")
             .arg(self.at(name)));
+    }
+
+    /// The monitor's store, opened by the test; no service may run.
+    pub async fn store(&self) -> SqlcipherStore {
+        let keys = FileKeySource::new(self.at("state/store.key"));
+        let at = Timestamp::from_millis(0);
+        SqlcipherStore::open(&self.at("state/store.db"), &keys, at)
+            .await
+            .unwrap()
     }
 
     /// Takes everything away again.

@@ -2,47 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use zmon_tests::programs::{PIN, Programs, run};
 
-const DEVICE: &str = "ZM-CANARY-1";
-const PIN: &str = "canary-pin-8251";
-
-/// A program of this workspace, built beside this test.
-fn program(name: &str) -> PathBuf {
-    let path = std::env::current_exe()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join(name);
-    assert!(path.exists(), "build it first: cargo build --workspace --bins");
-    path
-}
-
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-struct Service(Child);
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+const PRIVATE_KEY: &[u8] = b"PRIVATE KEY";
+const CERTIFICATE: &[u8] = b"BEGIN CERTIFICATE";
 
 /// Everything below a folder, but for the files that are meant to hold a key.
 fn files(folder: &Path, meant: &[&str], found: &mut Vec<(PathBuf, Vec<u8>)>) {
@@ -60,48 +29,24 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 
+/// The whole answer.
+fn ask(socket: &Path, request: &str) -> Vec<u8> {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let request = format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    answer
+}
+
 #[test]
 fn a_whole_life_leaves_no_secret_behind() {
-    let directory = tempfile::tempdir().unwrap();
-    let at = |name: &str| directory.path().join(name);
-    fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o700)).unwrap();
-    let station = || {
-        let mut command = Command::new(program("zmon-station"));
-        command.arg("--home").arg(at("station"));
-        command
-    };
-    run(station().arg("init"));
-    run(station().args(["derive", DEVICE, "--out"]).arg(at("device.key")));
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let programs = Programs::commissioned();
+    let at = |name: &str| programs.at(name);
+    let (device, station) = (|| programs.device(), || programs.station());
     let state = at("state");
-    fs::create_dir(&state).unwrap();
-    let configuration = format!(
-        "[device]\nid = \"{DEVICE}\"\nserial_number = \"S1\"\naddress = \"127.0.0.1\"\n[listener]\nport = {port}\n\
-         [store]\npath = \"{0}/store.db\"\nkey_file = \"{0}/store.key\"\n[trust]\nhmac_key_file = \"{1}\"\n\
-         [control]\nsocket = \"{0}/control.sock\"\n[admin]\npin_hash_file = \"{0}/pin.hash\"\n[log]\nlevel = \"trace\"\n",
-        state.display(),
-        at("device.key").display()
-    );
-    fs::write(at("config.toml"), configuration).unwrap();
-    fs::write(at("pin"), PIN).unwrap();
-    let device = || {
-        let mut command = Command::new(program("zmon-provision"));
-        command.arg("--config").arg(at("config.toml")).env("TMPDIR", &state);
-        command
-    };
-    run(device().args(["admin", "set-pin", "--pin-file"]).arg(at("pin")));
-    let log = fs::File::create(at("log")).unwrap();
-    let service = Service(device().arg("serve").stdout(Stdio::null()).stderr(log).spawn().unwrap());
-    for _ in 0..400 {
-        if state.join("control.sock").exists() && device().arg("status").output().unwrap().status.success() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(25));
-    }
+    fs::set_permissions(programs.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let service = programs.serve();
 
     let mut outputs = Vec::new();
     let shown = run(device().args(["pair", "--no-wait", "--png"]).arg(at("qr.png")));
@@ -126,10 +71,43 @@ fn a_whole_life_leaves_no_secret_behind() {
         .arg("provision")
         .arg(at("qr.png"))
         .args(push)
+        .arg("--receipt")
+        .arg(at("receipt"))
         .arg("--save-body")
         .arg(at("body"))));
     outputs.push(run(device().args(["status", "--json"])));
     outputs.push(run(device().args(["status", "--receipt"])));
+    outputs.push(run(device().args(["config", "show"])));
+    outputs.push(run(device().args(["config", "show", "--json"])));
+    outputs.push(run(device().args(["config", "export", "--out"]).arg(at("export"))));
+    let with_key = ["config", "export", "--with-private-key", "--out"];
+    outputs.push(run(device().args(with_key).arg(at("export-with-key"))));
+    outputs.push(run(device().args(["audit", "list"])));
+    outputs.push(run(device().args(["audit", "list", "--json"])));
+    outputs.push(run(device().args(["audit", "verify"])));
+    outputs.push(run(device().args(["audit", "export", "--out"]).arg(at("audit.jsonl"))));
+    outputs.push(run(station()
+        .arg("audit-check")
+        .arg(at("audit.jsonl"))
+        .arg("--receipt")
+        .arg(at("receipt"))));
+    let mut answers = Vec::new();
+    for path in [
+        "status",
+        "receipt",
+        "configuration",
+        "credentials",
+        "audit?limit=1000",
+        "audit/verdict",
+    ] {
+        answers.push((
+            format!("answer to {path}"),
+            ask(&at("run/control.sock"), &format!("GET /v1/{path}")),
+        ));
+    }
+    let application = at("run/application.sock");
+    let configuration = ask(&application, "GET /v1/configuration");
+    let credentials = ask(&application, "GET /v1/credentials");
     fs::copy(state.join("store.db"), at("copy-while-provisioned.db")).unwrap();
     fs::copy(state.join("store.db-wal"), at("copy-while-provisioned.wal")).unwrap();
     outputs.push(
@@ -140,8 +118,32 @@ fn a_whole_life_leaves_no_secret_behind() {
             .unwrap(),
     );
     outputs.push(run(device().args(["deprovision", "--pin-file"]).arg(at("pin"))));
+    answers.push(("answer after all".to_owned(), ask(&application, "GET /v1/credentials")));
     outputs.push(run(device().arg("status")));
     drop(service);
+    outputs.push(run(device().args(["audit", "export"])));
+
+    // The private key goes to the monitor application, in the one answer that is for it, and into the file that was
+    // asked for.
+    assert!(contains(&credentials, PRIVATE_KEY));
+    assert!(contains(&configuration, CERTIFICATE) && !contains(&configuration, PRIVATE_KEY));
+    let exported = |folder: &str, file: &str| fs::read(at(folder).join(file)).unwrap();
+    assert!(contains(
+        &exported("export-with-key", "client-private-key.pem"),
+        PRIVATE_KEY
+    ));
+    assert!(contains(&exported("export", "configuration.json"), CERTIFICATE));
+    for folder in ["export", "export-with-key"] {
+        assert!(
+            !contains(&exported(folder, "configuration.json"), PRIVATE_KEY),
+            "{folder}"
+        );
+        assert!(
+            !contains(&exported(folder, "client-certificate.pem"), PRIVATE_KEY),
+            "{folder}"
+        );
+    }
+    assert!(!at("export/client-private-key.pem").exists());
 
     let device_key = fs::read_to_string(at("device.key")).unwrap().trim().to_owned();
     let raw_device_key = Base64UrlUnpadded::decode_vec(&device_key).unwrap();
@@ -149,13 +151,13 @@ fn a_whole_life_leaves_no_secret_behind() {
     let hex: String = store_key.iter().map(|byte| format!("{byte:02x}")).collect();
     let secrets: [(&str, &[u8]); 8] = [
         ("the pairing code", code.as_bytes()),
-        ("a private key", b"PRIVATE KEY"),
+        ("a private key", PRIVATE_KEY),
         ("the device key", device_key.as_bytes()),
         ("the raw device key", &raw_device_key),
         ("the store's key", &store_key),
         ("the store's key in hex", hex.as_bytes()),
         ("the PIN", PIN.as_bytes()),
-        ("a certificate in the clear", b"BEGIN CERTIFICATE"),
+        ("a certificate in the clear", CERTIFICATE),
     ];
     let mut found = Vec::new();
     let meant = [
@@ -165,11 +167,15 @@ fn a_whole_life_leaves_no_secret_behind() {
         "ca.key",
         "ca.pem",
         "provisioning-master.key",
+        "configuration.json",
+        "client-certificate.pem",
+        "ca-certificate.pem",
+        "client-private-key.pem",
     ];
-    files(directory.path(), &meant, &mut found);
+    files(programs.path(), &meant, &mut found);
     let log = found.iter().find(|(path, _)| path.ends_with("log")).unwrap();
     assert!(
-        contains(&log.1, b"CANARY LABEL"),
+        contains(&log.1, b"CANARY LABEL") && contains(&log.1, b"read by a local program"),
         "the control: the log is the service's and is read"
     );
     for (index, output) in outputs.iter().enumerate() {
@@ -178,6 +184,7 @@ fn a_whole_life_leaves_no_secret_behind() {
             [output.stdout.as_slice(), &output.stderr].concat(),
         ));
     }
+    found.extend(answers.into_iter().map(|(name, answer)| (name.into(), answer)));
     assert!(
         found.len() > outputs.len() + 6,
         "the control: the store is among the files"

@@ -368,6 +368,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_documentation_is_whole() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/audit.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let lines = document.lines().filter(|line| line.starts_with("{\""));
+        let example: String = lines.map(|line| format!("{line}\n")).collect();
+        let report = AuditExport::open(example.as_bytes()).unwrap().check(&[]).unwrap();
+        assert_eq!((report.whole.count, report.findings), (2, vec![]));
+    }
+
+    #[test]
     fn what_is_no_export_is_a_fault_that_names_the_line() {
         let whole = export(&records(3));
         for text in [

@@ -93,6 +93,7 @@ impl Site {
                 "[device]\nid = \"{DEVICE}\"\nserial_number = \"S1\"\naddress = \"127.0.0.1\"\n[listener]\nport = {port}\n\
                  [store]\npath = \"{here}/store.db\"\nkey_file = \"{here}/store.key\"\n\
                  [trust]\n{trust} = \"{here}/trust\"\n[control]\nsocket = \"{here}/control.sock\"\n\
+                 [application]\nprovisioned_file = \"{here}/provisioned\"\n\
                  [admin]\npin_hash_file = \"{here}/pin.hash\"\n"
             ),
         );

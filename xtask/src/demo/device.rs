@@ -53,6 +53,10 @@ impl Device {
             ("store.key_file", text(&folder.join("store.key"))?.into()),
             ("trust.hmac_key_file", text(trust_key)?.into()),
             ("control.socket", text(&folder.join("control.sock"))?.into()),
+            (
+                "application.provisioned_file",
+                text(&folder.join("provisioned"))?.into(),
+            ),
             ("log.format", "json".into()),
         ] {
             let (section, name) = key.split_once('.').context("a key has a section")?;
