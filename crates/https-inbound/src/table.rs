@@ -94,6 +94,7 @@ impl Route {
             name,
             about,
             takes,
+            query: None,
             status: 200,
             answers,
             refusals: refuses.iter().copied().map(crate::openapi::refusal).collect(),

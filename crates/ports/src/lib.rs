@@ -20,6 +20,6 @@ pub use driving::{
     SubscriptionEvent,
 };
 pub use store::{
-    AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealReceipt, StoreFault,
-    StoredState, WrappingKey,
+    AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealReceipt, StoreFault, StoredState,
+    WrappingKey,
 };
