@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 use zmon_central_station::ca::now;
-use zmon_central_station::check::{Against, check};
+use zmon_central_station::check::{Against, Findings, check};
 use zmon_central_station::{Fault, Station};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::time::Timestamp;
@@ -41,7 +41,7 @@ pub(super) fn dry_run(station: &Station, arguments: &Check) -> Outcome {
             Some(station.scan(&std::fs::read(png).map_err(failed)?)?)
         }
     };
-    let objections = check(
+    let findings = check(
         &payload,
         Against {
             device_id: arguments.device_id.as_ref(),
@@ -49,20 +49,45 @@ pub(super) fn dry_run(station: &Station, arguments: &Check) -> Outcome {
             now: arguments.at.map_or_else(now, Timestamp::from_millis),
         },
     );
-    let mut text = match objections.len() {
+    Ok(Report {
+        text: sentences(&findings),
+        exit_code: if findings.objections.is_empty() { 0 } else { OBJECTIONS },
+        json: json!(findings),
+    })
+}
+
+fn sentences(findings: &Findings) -> String {
+    let mut lines = vec![match findings.objections.len() {
         0 => "A monitor would object to nothing that was checked.".to_owned(),
-        number => format!("A monitor would object to {number} things:"),
-    };
-    for objection in &objections {
-        let field = objection.field.as_deref().unwrap_or("payload");
-        text.push_str(&format!(
-            "\n{field} ({}): {} {}",
-            objection.code, objection.detail, objection.next_action
+        1 => "A monitor would object to one thing:".to_owned(),
+        number => format!("A monitor would object to {number} things, and tell the first:"),
+    }];
+    for objection in &findings.objections {
+        let field = objection.field.as_deref().unwrap_or("the payload");
+        let block = objection.pem_block.map(|number| format!(", PEM block {number}"));
+        let rule = objection.rule.map(|rule| format!(" [{rule}]"));
+        lines.push(format!(
+            "- {field}{}: {}{} ({})",
+            block.unwrap_or_default(),
+            objection.detail,
+            rule.unwrap_or_default(),
+            objection.code
         ));
     }
-    Ok(Report {
-        text,
-        exit_code: if objections.is_empty() { 0 } else { OBJECTIONS },
-        json: json!({ "objections": objections }),
-    })
+    // One thing to do for all objections of a kind.
+    let mut actions: Vec<&str> = Vec::new();
+    for action in findings.objections.iter().map(|objection| objection.next_action) {
+        if !actions.contains(&action) {
+            actions.push(action);
+        }
+    }
+    if !actions.is_empty() {
+        lines.push("What to do next:".to_owned());
+        lines.extend(actions.iter().map(|action| format!("- {action}")));
+    }
+    if !findings.unchecked.is_empty() {
+        lines.push("Not checked:".to_owned());
+        lines.extend(findings.unchecked.iter().map(|what| format!("- {what}")));
+    }
+    lines.join("\n")
 }
