@@ -6,9 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Argon2, Params};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -21,6 +21,10 @@ use zmon_ports::{AdministratorCheck, Entropy};
 const PIN_CHARACTERS: std::ops::RangeInclusive<usize> = 6..=64;
 /// Longest PHC string that is read, in bytes.
 const MAX_HASH: u64 = 1024;
+/// What a hash may cost: several times what [`set_pin`] chooses.
+const MAX_KIB: u32 = 64 * 1024;
+const MAX_PASSES: u32 = 8;
+const MAX_LANES: u32 = 4;
 /// What a wrong PIN costs beside the hash; one check runs at a time.
 const PAUSE_AFTER_WRONG_PIN: Duration = Duration::from_secs(1);
 /// 128 bits, as RFC 9106 recommends.
@@ -72,6 +76,11 @@ fn check(path: &Path, pin: &SecretText) -> Result<(), String> {
     let malformed = || format!("{} holds no Argon2id hash", path.display());
     let hash = PasswordHash::new(text.trim_end()).map_err(|_| malformed())?;
     if hash.algorithm != argon2::Algorithm::Argon2id.ident() {
+        return Err(malformed());
+    }
+    // A damaged file may ask for more memory than there is, or for hours.
+    let costs = Params::try_from(&hash.params).map_err(|_| malformed())?;
+    if costs.m_cost() > MAX_KIB || costs.t_cost() > MAX_PASSES || costs.p_cost() > MAX_LANES {
         return Err(malformed());
     }
     Argon2::default()

@@ -5,7 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::identity::Unacceptable;
 use crate::secret::SecretBytes;
@@ -51,14 +51,22 @@ impl PairingCode {
         core::str::from_utf8(self.0.expose()).unwrap_or_default()
     }
 
-    /// Compares with a received text, ASCII case-insensitively, in a time that depends neither on the text nor on
-    /// where it differs.
+    /// Compares with a received text, ASCII case-insensitively, in a time that depends neither on the text, nor on its
+    /// length, nor on where it differs (`benches/constant_time.rs`).
     #[must_use]
     pub fn matches(&self, received: &str) -> bool {
+        let bytes = if received.is_empty() {
+            b"\0"
+        } else {
+            received.as_bytes()
+        };
+        let last = bytes.len() - 1;
         let mut padded = [0_u8; MAX_RECEIVED_CODE];
-        for (slot, byte) in padded.iter_mut().zip(received.bytes()) {
-            *slot = byte.to_ascii_uppercase();
+        for (place, slot) in padded.iter_mut().enumerate() {
+            let inside = Choice::from(u8::from(place <= last));
+            *slot = u8::conditional_select(&0, &bytes[place.min(last)], inside);
         }
+        padded.make_ascii_uppercase();
         let (head, tail) = padded.split_at(6);
         let same_head = head.ct_eq(self.0.expose());
         let no_tail = tail.ct_eq([0_u8; MAX_RECEIVED_CODE - 6].as_slice());

@@ -67,7 +67,18 @@ impl Known<'_> {
         (!exists).then(|| format!("the link {target} leads nowhere"))
     }
 
+    /// A function by its file and name, as in `tests/tests/vectors.rs::name`.
+    fn function_fault(&self, span: &str) -> Option<String> {
+        let (file, name) = span.split_once("::").filter(|(file, _)| file.ends_with(".rs"))?;
+        let text = std::fs::read_to_string(self.root.join(file)).unwrap_or_default();
+        let exists = text.contains(&format!("fn {name}("));
+        (!exists).then(|| format!("there is no function {name} in `{file}`"))
+    }
+
     fn name_fault(&self, span: &str) -> Option<String> {
+        if let Some(fault) = self.function_fault(span) {
+            return Some(fault);
+        }
         if !span.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c)) {
             return None;
         }
@@ -132,6 +143,7 @@ mod tests {
             "# Title\n## What, now?\n## What now\n",
         )
         .unwrap();
+        std::fs::write(root.path().join("docs/code.rs"), "fn known() {}\n").unwrap();
         let known = Known {
             root: root.path(),
             commands: &["test".to_owned()],
@@ -173,6 +185,18 @@ mod tests {
             faults("see `crates/missing/src`"),
             ["1: there is no `crates/missing/src` in the repository"]
         );
+    }
+
+    #[test]
+    fn it_refuses_a_function_that_is_not_in_its_file() {
+        let fault = |file, name| format!("1: there is no function {name} in `{file}`");
+        assert_eq!(
+            faults("`docs/code.rs::known` and `zmon_domain::step`"),
+            Vec::<String>::new()
+        );
+        assert_eq!(faults("`docs/code.rs::other`"), [fault("docs/code.rs", "other")]);
+        assert_eq!(faults("`docs/code.rs::know`"), [fault("docs/code.rs", "know")]);
+        assert_eq!(faults("`docs/missing.rs::known`"), [fault("docs/missing.rs", "known")]);
     }
 
     #[test]

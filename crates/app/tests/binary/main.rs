@@ -3,5 +3,6 @@
 
 mod command_line;
 mod device;
+mod ports;
 mod service_manager;
 mod support;

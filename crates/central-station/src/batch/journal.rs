@@ -123,3 +123,67 @@ impl Journal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zmon_testkit::mutation::{any_bytes, cases, changed};
+
+    use super::*;
+
+    const LINES: &str = concat!(
+        r#"{"deviceId":"ZM-1","state":"SEALED","sessionKey":"a2V5","code":"Sealed","detail":"","at":1}"#,
+        "\n",
+        r#"{"deviceId":"ZM-2","state":"FAILED","sessionKey":null,"code":"NoConnection","detail":"\"no\"","at":2}"#,
+        "\n",
+        r#"{"deviceId":"ZM-1","state":"PROVISIONED","sessionKey":"a2V5","code":"Provisioned","detail":"","at":3}"#,
+        "\n",
+    );
+
+    fn entry(device_id: &str) -> Entry {
+        Entry {
+            device_id: device_id.into(),
+            state: State::Sealed,
+            session_key: None,
+            code: "Sealed".into(),
+            detail: String::new(),
+            at: 4,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(cases(300))]
+
+        /// What is opened can be written to, and the next run reads all of it.
+        #[test]
+        fn reads_a_damaged_journal_to_the_end_or_says_where_it_is_damaged(
+            damaged in changed(LINES), noise in any_bytes(200), random in any::<bool>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("journal.jsonl");
+            std::fs::write(&path, if random { &noise } else { &damaged }).unwrap();
+            match Journal::open(&path) {
+                Err(fault) => prop_assert!(fault.detail().contains("damaged at byte"), "{}", fault),
+                Ok(mut journal) => {
+                    let before = journal.entries.clone();
+                    journal.write(entry("ZM-3")).unwrap();
+                    drop(journal);
+                    let again = Journal::open(&path).unwrap();
+                    prop_assert_eq!(again.entry("ZM-3"), Some(&entry("ZM-3")));
+                    prop_assert!(before.iter().filter(|(id, _)| *id != "ZM-3").all(|(id, entry)| again.entry(id) == Some(entry)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn is_one_runs_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let first = Journal::open(&path).unwrap();
+        let refusal = Journal::open(&path).unwrap_err();
+        assert!(refusal.detail().contains("another batch"), "{refusal}");
+        drop(first);
+        Journal::open(&path).unwrap();
+    }
+}

@@ -5,6 +5,7 @@ mod answers;
 mod deadlines;
 mod floods;
 mod harness;
+mod hostile;
 mod lifecycle;
 mod sizes;
 mod tls;

@@ -6,6 +6,7 @@ mod content;
 mod contract;
 mod encryption;
 mod home;
+mod hostile;
 mod interruption;
 mod key;
 mod killed;

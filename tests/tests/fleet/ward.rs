@@ -1,10 +1,9 @@
-//! A ward full of simulated monitors in one process, and a Central Station that provisions them all.
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
+//! The simulator, and what it tells.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -14,13 +13,11 @@ use tempfile::TempDir;
 
 /// Each of these on every fortieth monitor.
 const FAULTS: [&str; 4] = ["refuse:SignatureInvalid", "drop-answer", "full-disk", "wrong-pin"];
-/// The most that one more monitor may cost, in KiB of peak memory.
-const KIB_PER_MONITOR: u64 = 1024;
 /// How long the simulator may be silent on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program of this workspace, built beside this test.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(2).unwrap().join(name);
     assert!(path.exists(), "build it first: cargo build --workspace --bins");
@@ -28,16 +25,26 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// A fleet that shows its QR codes, and the folder of its station.
-struct Fleet {
+pub(crate) struct Fleet {
     simulator: Child,
     lines: Receiver<Value>,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     /// The list of the monitors: id and fault, none for most.
-    monitors: Vec<(String, Option<String>)>,
+    pub(crate) monitors: Vec<(String, Option<String>)>,
 }
 
 impl Fleet {
-    fn open(count: usize) -> Self {
+    /// Every tenth monitor has one of [`FAULTS`].
+    pub(crate) fn open(count: usize) -> Self {
+        let faults = FAULTS.iter().flat_map(|fault| ["--fault", fault]);
+        Self::with(
+            count,
+            &["--faulty-every", "10"].into_iter().chain(faults).collect::<Vec<_>>(),
+        )
+    }
+
+    /// With these arguments to the simulator.
+    pub(crate) fn with(count: usize, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
         let made = Command::new(program("zmon-station"))
@@ -49,9 +56,9 @@ impl Fleet {
         let mut command = Command::new(program("zmon-provision"));
         command
             .args(["simulate-device", "--json", "--count", &count.to_string()])
-            .args(["--faulty-every", "10", "--out"])
+            .args(arguments)
+            .arg("--out")
             .arg(folder.path().join("fleet"))
-            .args(FAULTS.iter().flat_map(|fault| ["--fault", fault]))
             .arg("--master-key-file")
             .arg(home.join("provisioning-master.key"));
         let mut simulator = command
@@ -86,29 +93,27 @@ impl Fleet {
         }
     }
 
-    fn next(&self) -> Option<Value> {
+    pub(crate) fn next(&self) -> Option<Value> {
         self.lines.recv_timeout(PATIENCE).ok()
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().join("fleet")
     }
 
-    fn station(&self) -> Command {
+    pub(crate) fn station(&self) -> Command {
         let mut command = Command::new(program("zmon-station"));
         command.arg("--home").arg(self.folder.path().join("home"));
         command
     }
 
     /// Peak resident memory so far, in KiB.
-    fn peak(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.simulator.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+    pub(crate) fn peak(&self) -> u64 {
+        peak_of(self.simulator.id()).unwrap()
     }
 
     /// Waits until so many monitors have ended their sessions; gives each one's last status.
-    fn outcomes(&self, ended: usize) -> Vec<(String, String)> {
+    pub(crate) fn outcomes(&self, ended: usize) -> Vec<(String, String)> {
         let mut outcomes = Vec::new();
         while outcomes.len() < ended {
             let event = self.next().expect("the simulator ended");
@@ -121,7 +126,7 @@ impl Fleet {
     }
 
     /// Panics unless exactly the monitors that can be provisioned are.
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let of = |fault| move |(_, has): &&(String, Option<String>)| has.as_deref() == fault;
         // Nothing reaches those with a wrong pin.
         let silent = self.monitors.iter().filter(of(Some("wrong-pin"))).count();
@@ -148,81 +153,9 @@ impl Drop for Fleet {
     }
 }
 
-/// Provisions one monitor after the other; a push whose answer was lost is pushed again.
-fn provision_one_by_one(fleet: &Fleet) {
-    for (device, fault) in &fleet.monitors {
-        let picture = fleet.folder().join(format!("{device}.png"));
-        let body = fleet.folder.path().join(format!("{device}.jose"));
-        let output = provision(fleet, &picture, &body);
-        let said = format!("{device}: {output:?}");
-        match fault.as_deref() {
-            None => assert!(output.status.success(), "{said}"),
-            Some("drop-answer") => {
-                assert!(said.contains("Push the same body again"), "{said}");
-                let again = fleet
-                    .station()
-                    .arg("push")
-                    .arg(&picture)
-                    .arg("--body")
-                    .arg(&body)
-                    .output()
-                    .unwrap();
-                assert!(again.status.success(), "{again:?}");
-            }
-            Some("full-disk") => assert!(said.contains("StorageError"), "{said}"),
-            Some("wrong-pin") => assert!(said.contains("Nothing was sent"), "{said}"),
-            Some(_) => assert!(said.contains("SignatureInvalid"), "{said}"),
-        }
-    }
-}
-
-fn provision(fleet: &Fleet, picture: &Path, body: &Path) -> Output {
-    let mut command = fleet.station();
-    command.args(["provision", "--server-url", "https://central.ward.example"]);
-    command.args(["--label", "Ward", "--unit", "METRIC", "--language", "EN", "--save-body"]);
-    command.arg(body).arg(picture).output().unwrap()
-}
-
-/// Provisions all of them by one command, which tries again where that helps.
-fn provision_by_batch(fleet: &Fleet) -> Output {
-    let mut command = fleet.station();
-    command.arg("batch").arg(fleet.folder().join("fleet.csv"));
-    command.arg("--out").arg(fleet.folder.path().join("out"));
-    command.args(["--server-url", "https://central.ward.example", "--unit", "METRIC"]);
-    command.args(["--language", "EN", "--parallel", "16", "--json"]);
-    command.output().unwrap()
-}
-
-#[test]
-fn two_hundred_monitors_are_provisioned_one_by_one_and_the_faulty_ones_fail_as_they_should() {
-    let peak_of = |count| {
-        let fleet = Fleet::open(count);
-        provision_one_by_one(&fleet);
-        fleet.check();
-        fleet.peak()
-    };
-    let (few, many) = (peak_of(20), peak_of(200));
-    println!("peak memory of the simulator: {few} KiB with 20 monitors, {many} KiB with 200");
-    assert!(
-        many.saturating_sub(few) < 180 * KIB_PER_MONITOR,
-        "{few} KiB, {many} KiB"
-    );
-}
-
-#[test]
-fn two_hundred_monitors_are_provisioned_by_one_command() {
-    let help = Command::new(program("zmon-station"))
-        .args(["batch", "--help"])
-        .output()
-        .unwrap();
-    if !help.status.success() {
-        let name = "two_hundred_monitors_are_provisioned_by_one_command";
-        zmon_testkit::skip::skip(name, "this zmon-station has no command batch");
-        return;
-    }
-    let fleet = Fleet::open(200);
-    let output = provision_by_batch(&fleet);
-    // Twenty are faulty, and it has to say so; what it prints is its own tests' matter.
-    assert!(!output.stdout.is_empty(), "{output:?}");
-    fleet.check();
+/// Peak resident memory of a process so far, in KiB; none where it has ended.
+pub(crate) fn peak_of(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
