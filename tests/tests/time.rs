@@ -10,7 +10,7 @@ use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_domain::time::{MAX_AGE_OF_RELEASE, Timestamp};
 use zmon_ports::{ProvisioningService, ProvisioningStore};
 use zmon_testkit::pki::NOW;
-use zmon_tests::bench::{Bench, assert_refused, push};
+use zmon_tests::bench::{Bench, assert_refused, is_closed, push};
 use zmon_tests::device::{PIN, RELEASE_DATE};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -181,4 +181,28 @@ async fn it_believes_an_early_certificate_only_while_the_clock_is_not_synchronis
             assert_refused(&answer, 422, ErrorCode::InvalidCertificate);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_takes_a_new_payload_after_a_power_cut_in_the_middle_of_pairing_that_set_the_clock_to_1970() {
+    let mut bench = Bench::new().await;
+    let before = bench.open().await;
+    let old = bench.body(&before);
+    bench.blueprint.clock.set_wall(IN_1970, false);
+    bench.restart().await;
+    // The session is gone with its port, whatever the clock says.
+    assert_eq!(bench.status().await, Status::Unprovisioned);
+    assert!(is_closed(&before).await);
+    let after = bench.open().await;
+    assert_eq!(
+        after.fields().timestamp,
+        RELEASE_DATE,
+        "never shown as older than the software"
+    );
+    assert_refused(&push(&after, old).await, 400, ErrorCode::EnvelopeInvalid);
+    assert_eq!(floor(&mut bench).await, None);
+    let qr = bench.open().await;
+    let answer = push(&qr, bench.station.body(qr.fields(), NOW)).await;
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    assert_eq!(floor(&mut bench).await, Some(NOW));
 }

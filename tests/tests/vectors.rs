@@ -22,7 +22,7 @@ fn short_file() -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(cases(48))]
+    #![proptest_config(cases(24))]
 
     /// Others write files of vectors too: what is wrong with one is told, with the file's name.
     #[test]

@@ -128,6 +128,12 @@ codes! {
         "Look at the monitor before you rely on it: it may not hold this configuration.";
 }
 
+/// With one full stop at its end, whoever has written it.
+pub(crate) fn sentence(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    format!("{text}.")
+}
+
 /// A fault: what failed, why, and what to do next. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -141,7 +147,7 @@ impl Fault {
     pub fn new(code: FaultCode, detail: impl Into<String>) -> Self {
         Self {
             code,
-            detail: detail.into(),
+            detail: sentence(&detail.into()),
         }
     }
 

@@ -88,3 +88,35 @@ impl<S, C> Drop for Attempt<S, C> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use zmon_testkit::fake_service::FakeService;
+    use zmon_testkit::fakes::ManualClock;
+
+    use super::*;
+
+    fn session(limits: Limits) -> Arc<Session<FakeService, ManualClock>> {
+        let code = PairingCode::parse("X7Y9Z2").unwrap();
+        Session::new(FakeService::new(), code, limits, Arc::new(ManualClock::default()))
+    }
+
+    /// An attempt whose envelope does not open.
+    fn fails(session: &Arc<Session<FakeService, ManualClock>>, address: &str) -> bool {
+        session.attempt(address.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn takes_all_addresses_of_an_ipv6_network_for_one_sender_and_forgets_it_with_the_session() {
+        let this = session(Limits::default());
+        for address in ["2001:db8:0:7::1", "2001:db8:0:7::2", "2001:db8:0:7:ffff:ffff:ffff:ffff"] {
+            assert!(fails(&this, address));
+        }
+        assert!(!fails(&this, "2001:db8:0:7:1:2:3:4"));
+        for other in ["2001:db8:0:8::1", "10.1.50.7", "::ffff:10.1.50.8"] {
+            assert_eq!(this.envelope_wait(other.parse().unwrap()), None, "{other}");
+            assert!(fails(&this, other));
+        }
+        assert!(fails(&session(Limits::default()), "2001:db8:0:7::1"), "another session");
+    }
+}

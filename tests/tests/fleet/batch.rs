@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::ward::{Fleet, peak_of};
 
 /// The most that one more row of the list may cost the station, in KiB of peak memory.
-const KIB_PER_ROW: u64 = 48;
+const KIB_PER_ROW: u64 = 32;
 
 fn batch(fleet: &Fleet, parallel: &str) -> Command {
     let mut command = fleet.station();

@@ -15,7 +15,7 @@ use super::fleet::Row;
 use super::journal::{Entry, State};
 use super::{Batch, Outcome};
 use crate::ca::{certificate_sha256, now, written};
-use crate::fault::{Fault, FaultCode};
+use crate::fault::{Fault, FaultCode, sentence};
 use crate::home::{at, write_new};
 use crate::payload::DeviceConfiguration;
 use crate::push::Answer;
@@ -256,7 +256,7 @@ async fn push(
                 let again = PUSHED_AGAIN_AFTER.iter().any(|code| code.as_str() == refusal.code);
                 let failure = Failure {
                     code: refusal.code,
-                    detail: format!("{} {}", refusal.detail, refusal.next_action),
+                    detail: format!("{} {}", sentence(&refusal.detail), refusal.next_action),
                     keep: again,
                 };
                 if !again {

@@ -83,7 +83,7 @@ h2 { margin: 2rem 0 .5rem; font-size: 1.2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid #ccc; padding: .4rem .6rem; text-align: left; vertical-align: top; }
 th { position: sticky; top: 0; background: #f1f1f1; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.id { white-space: nowrap; font-weight: 600; }
 td.time { white-space: nowrap; font-variant-numeric: tabular-nums; }
 td.what { overflow-wrap: anywhere; min-width: 16rem; }
@@ -97,10 +97,11 @@ td.what { overflow-wrap: anywhere; min-width: 16rem; }
 
 fn page_into(page: &mut impl Write, outcomes: &[Outcome], summary: &Summary) -> std::io::Result<()> {
     page.write_all(HEAD.as_bytes())?;
+    let at = written(now());
     writeln!(
         page,
-        "<p>Written {} (UTC). The same as a table for programs: report.csv.</p>",
-        written(now())
+        "<p>Written {} UTC. The same as a table for programs: <a href=\"report.csv\">report.csv</a>.</p>",
+        readable(&at)
     )?;
     writeln!(page, "<ul class=\"counts\">")?;
     let class = |count: usize, class: &'static str| if count > 0 { class } else { "" };
@@ -111,6 +112,10 @@ fn page_into(page: &mut impl Write, outcomes: &[Outcome], summary: &Summary) -> 
         (class(summary.failed, "bad"), summary.failed, "not provisioned"),
         ("", summary.not_begun, "of them not begun"),
     ] {
+        // What there is none of is worth a word only where it is good or bad news.
+        if count == 0 && what.starts_with("of them") {
+            continue;
+        }
         writeln!(page, "<li class=\"{class}\"><strong>{count}</strong> {what}</li>")?;
     }
     writeln!(page, "</ul>")?;
@@ -132,8 +137,8 @@ fn page_into(page: &mut impl Write, outcomes: &[Outcome], summary: &Summary) -> 
         let last = if provisioned { "<th>Receipt</th>" } else { "" };
         writeln!(
             page,
-            "<h2>{title}</h2>\n<table>\n<thead><tr><th>Line</th><th>Device</th><th>Label</th><th>What happened</th>\
-             <th>Time (UTC)</th><th>Took (s)</th>{last}</tr></thead>\n<tbody>"
+            "<h2>{title}</h2>\n<table>\n<thead><tr><th class=\"number\">Line</th><th>Device</th><th>Label</th><th>What happened</th>\
+             <th>Time (UTC)</th><th class=\"number\">Took (s)</th>{last}</tr></thead>\n<tbody>"
         )?;
         for outcome in rows {
             row_into(page, outcome)?;
@@ -169,9 +174,14 @@ fn row_into(page: &mut impl Write, outcome: &Outcome) -> std::io::Result<()> {
         outcome.line,
         escaped(device_id),
         escaped(&outcome.label),
-        escaped(&outcome.time),
+        readable(&escaped(&outcome.time)),
         outcome.elapsed_ms as f64 / 1_000.0,
     )
+}
+
+/// A time in RFC 3339 to the second, as people write it.
+fn readable(time: &str) -> String {
+    time.split(['.', 'Z']).next().unwrap_or_default().replacen('T', " ", 1)
 }
 
 /// Text, whatever it says.

@@ -29,10 +29,10 @@ pub(super) struct Batch {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Devices at work at the same time.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     parallel: u16,
     /// How often a device is tried where trying again can help.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
     attempts: u32,
     /// The central server, where the list names none.
     #[arg(long, value_parser = server_url)]
@@ -85,9 +85,13 @@ pub(super) async fn batch(station: Station, arguments: &Batch, quiet: bool) -> O
         bar.set_message(format!("{failed} not provisioned"));
         bar.inc(1);
         if lines {
-            let (line, word) = (outcome.line, outcome.word());
-            let (device, code) = (printable(&outcome.device_id), printable(&outcome.code));
-            eprintln!("Line {line}: {device} {word} ({code}). {}", printable(&outcome.detail));
+            let (line, word, device) = (outcome.line, outcome.word(), printable(&outcome.device_id));
+            if outcome.provisioned {
+                eprintln!("Line {line}: {device} {word}");
+            } else {
+                let (code, detail) = (printable(&outcome.code), printable(&outcome.detail));
+                eprintln!("Line {line}: {device} {word} ({code}). {detail}");
+            }
         }
     };
     let options = Options {

@@ -12,7 +12,7 @@ use zmon_central_station::home::{AnchorKind, write_new};
 use zmon_central_station::payload::DeviceConfiguration;
 use zmon_central_station::push::{Answer, Patience};
 use zmon_central_station::receipt::Expected;
-use zmon_central_station::{Fault, Monitor, Station};
+use zmon_central_station::{Fault, FaultCode, Monitor, Station};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::result::ReceiptClaims;
 use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
@@ -33,7 +33,12 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
             issued(&station.certificate_authority()?.issue_server(host.host())?, &out)
         }
         Command::Provision(arguments) => provision(&station, &arguments).await,
-        Command::Push { png, body } => push_again(&station, &png, &body).await,
+        Command::Push {
+            png,
+            body,
+            certificate,
+            receipt,
+        } => push_again(&station, &png, &body, certificate.as_deref(), receipt.as_deref()).await,
         Command::VerifyReceipt {
             receipt,
             device_id,
@@ -87,7 +92,10 @@ fn init(directory: &Path, name: &str, anchor: Anchor) -> Outcome {
 
 fn retired(station: &Station) -> Outcome {
     let list = station.retired()?;
-    let mut text = format!("{} retired devices.", list.len());
+    let mut text = match list.len() {
+        1 => "1 retired device.".to_owned(),
+        count => format!("{count} retired devices."),
+    };
     for entry in &list {
         let reason = entry.reason.as_deref().unwrap_or("no reason given");
         let at = written(Timestamp::from_millis(entry.at));
@@ -97,6 +105,13 @@ fn retired(station: &Station) -> Outcome {
             printable(reason)
         ));
     }
+    let list: Vec<_> = list
+        .iter()
+        .map(|entry| {
+            let at = written(Timestamp::from_millis(entry.at));
+            json!({ "deviceId": entry.device_id, "retiredAt": at, "reason": entry.reason })
+        })
+        .collect();
     Ok(Report::done(text, json!({ "retired": list })))
 }
 
@@ -159,13 +174,7 @@ async fn provision(station: &Station, arguments: &Provision) -> Outcome {
         server_certificate: arguments.server_cert.as_deref().map(read_text).transpose()?,
     };
     // What cannot be kept afterwards must be known before anything is sent.
-    if let Some(taken) = arguments.receipt.as_deref().filter(|file| file.exists()) {
-        let taken = taken.display();
-        return Err(Fault::local(format!(
-            "{taken} exists already; it is not overwritten. Nothing was sent."
-        ))
-        .into());
-    }
+    refuse_taken(arguments.receipt.as_deref())?;
     let mut watch = Stopwatch::start();
     let monitor = station.scan(&read(&arguments.png)?)?;
     let device_id = monitor.device_id();
@@ -183,7 +192,11 @@ async fn provision(station: &Station, arguments: &Provision) -> Outcome {
         }
     }
     watch.lap("sign and seal");
-    let receipt = accepted(station.push(&monitor, body.as_bytes(), Patience::default()).await?)?;
+    let pushed = station.push(&monitor, body.as_bytes(), Patience::default()).await;
+    let receipt = accepted(pushed.map_err(|fault| match arguments.save_body {
+        None if fault.code == FaultCode::AnswerLost => not_kept(&fault),
+        _ => fault,
+    })?)?;
     watch.lap("push over HTTPS");
     let expected = Expected {
         device_id,
@@ -210,29 +223,68 @@ async fn provision(station: &Station, arguments: &Provision) -> Outcome {
     ))
 }
 
-async fn push_again(station: &Station, png: &Path, body: &Path) -> Outcome {
+async fn push_again(
+    station: &Station,
+    png: &Path,
+    body: &Path,
+    certificate: Option<&Path>,
+    receipt_file: Option<&Path>,
+) -> Outcome {
+    refuse_taken(receipt_file)?;
+    let certificate = certificate.map(read_certificate).transpose()?;
     let monitor = station.scan(&read(png)?)?;
     let device_id = monitor.device_id();
     let body = read(body)?;
     // Files end with a line feed, bodies do not.
     let body = body.trim_ascii_end();
     let receipt = accepted(station.push(&monitor, body, Patience::default()).await?)?;
+    // Kept before it is looked at: it is the only one there will be.
+    if let Some(file) = receipt_file {
+        write_new(file, &receipt)?;
+    }
+    let mut json = json!({ "deviceId": device_id.as_str(), "status": "PROVISIONED", "receipt": receipt });
     // An Ed25519 station verifies with the issued certificate.
-    let genuine = if monitor.mac_verified() {
-        let expected = Expected {
-            device_id,
-            body: Some(body),
-            certificate_sha256: None,
-        };
-        station.verify_receipt(&receipt, expected, None)?;
-        "the receipt is genuine"
-    } else {
-        "verify the receipt with `verify-receipt --certificate`"
+    if !monitor.mac_verified() && certificate.is_none() {
+        let text =
+            format!("{device_id} is provisioned; verify the receipt with `verify-receipt --certificate`: {receipt}");
+        return Ok(Report::done(text, json));
+    }
+    let expected = Expected {
+        device_id,
+        body: Some(body),
+        certificate_sha256: certificate.as_deref().map(certificate_sha256),
     };
+    let claims = station.verify_receipt(&receipt, expected, certificate.as_deref())?;
+    json["claims"] = claims_json(&claims);
     Ok(Report::done(
-        format!("{device_id} is provisioned; {genuine}."),
-        json!({ "deviceId": device_id.as_str(), "status": "PROVISIONED", "receipt": receipt }),
+        format!(
+            "{device_id} is provisioned. The receipt is genuine: {}.",
+            said_by(&claims)
+        ),
+        json,
     ))
+}
+
+/// What cannot be kept afterwards must be known before anything is sent.
+fn refuse_taken(file: Option<&Path>) -> Result<(), Fault> {
+    file.filter(|file| file.exists()).map_or(Ok(()), |taken| {
+        Err(Fault::local(format!(
+            "{} exists already; it is not overwritten. Nothing was sent.",
+            taken.display()
+        )))
+    })
+}
+
+/// A lost answer to a body that nobody has any more.
+fn not_kept(fault: &Fault) -> Fault {
+    Fault::new(
+        fault.code,
+        format!(
+            "{} The body was not kept (--save-body): look at the monitor's screen; if it is provisioned, \
+             `zmon-provision status --receipt` prints its receipt there, otherwise start again with a new QR code.",
+            fault.detail()
+        ),
+    )
 }
 
 fn accepted(answer: Answer) -> Result<String, Failure> {

@@ -5,6 +5,8 @@ mod batch;
 mod check;
 mod commands;
 
+use std::io::{ErrorKind, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Value, json};
 use zmon_central_station::push::Refusal;
-use zmon_central_station::{Fault, FaultCode};
+use zmon_central_station::{Family, Fault, FaultCode};
 use zmon_domain::identity::{DeviceId, Unacceptable};
 use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, SyncInterval};
 
@@ -89,6 +91,12 @@ enum Command {
         /// The sealed body.
         #[arg(long, value_name = "FILE")]
         body: PathBuf,
+        /// The certificate that the body brings, PEM, to compare with; an Ed25519 station needs it to verify the receipt.
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// Keep the receipt in a new file.
+        #[arg(long, value_name = "FILE")]
+        receipt: Option<PathBuf>,
     },
     /// Verify a receipt.
     VerifyReceipt {
@@ -208,7 +216,7 @@ impl Failure {
     fn report(&self) -> Report {
         match self {
             Self::Fault(fault) => Report {
-                text: printable_lines(fault.detail()),
+                text: format!("{}\n{}", printable_lines(fault.detail()), fault.code.next_action()),
                 json: json!({ "error": {
                     "code": fault.code.as_str(),
                     "title": fault.code.title(),
@@ -254,7 +262,20 @@ fn server_url(text: &str) -> Result<ServerUrl, String> {
 }
 
 fn server_host(text: &str) -> Result<ServerUrl, String> {
-    stated(ServerUrl::parse(&format!("https://{text}")))
+    let host = match text.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ => text.to_owned(),
+    };
+    let url = ServerUrl::parse(&format!("https://{host}"));
+    // Nothing but a host: no port, no path.
+    let alone = url
+        .ok()
+        .filter(|_| !text.contains(['/', '?', '[']) && !host.ends_with(':') && !has_port(&host));
+    alone.ok_or_else(|| "must be a DNS name or an IP address".into())
+}
+
+fn has_port(host: &str) -> bool {
+    !host.starts_with('[') && host.contains(':')
 }
 
 fn label(text: &str) -> Result<DeviceLabel, String> {
@@ -286,12 +307,10 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
+/// What was done cannot be told.
+const UNSAID: u8 = Family::Local.exit_code();
+
 /// Runs a command.
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the one place where the program speaks"
-)]
 pub(crate) async fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -301,8 +320,11 @@ pub(crate) async fn run() -> ExitCode {
                 error.exit();
             }
             let text = error.render().to_string();
-            let report = Failure::Fault(Fault::new(FaultCode::ArgumentInvalid, text.trim())).report();
-            println!("{}", report.json);
+            // What is wrong, without the usage that follows for people.
+            let what = text.split("\n\n").next().unwrap_or_default();
+            let what = what.trim_start_matches("error: ");
+            let report = Failure::Fault(Fault::new(FaultCode::ArgumentInvalid, what)).report();
+            say(std::io::stdout(), &report.json.to_string());
             return ExitCode::from(report.exit_code);
         }
     };
@@ -312,11 +334,19 @@ pub(crate) async fn run() -> ExitCode {
         Err(failure) => (failure.report(), true),
     };
     if json {
-        println!("{}", report.json);
+        say(std::io::stdout(), &report.json.to_string());
     } else if failed {
-        eprintln!("{}", report.text);
+        say(std::io::stderr(), &report.text);
     } else {
-        println!("{}", report.text);
+        say(std::io::stdout(), &report.text);
     }
     ExitCode::from(report.exit_code)
+}
+
+/// One line or more, to whoever still listens: a reader that has seen enough is no fault.
+fn say(mut to: impl Write, text: &str) {
+    match writeln!(to, "{text}").and_then(|()| to.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => std::process::exit(UNSAID.into()),
+        _ => {}
+    }
 }

@@ -28,6 +28,8 @@ static BODY: LazyLock<String> = LazyLock::new(|| {
     let to = envelope(&hmac_key()).session_public_key(&session_key());
     seal::sign_and_seal(&SecretText::new(PAYLOAD.into()), &hmac_key(), &to).unwrap()
 });
+const FIXED: [u8; 32] = [3; 32];
+static HEADER: LazyLock<String> = LazyLock::new(|| Agreement::low_order(&FIXED).header());
 static QR: LazyLock<String> = LazyLock::new(|| {
     let text = r#"{"v":1,"deviceId":"ZM-1","pairingCode":"X7Y9Z2""#;
     let mac = keys::qr_mac(&keys::derive_qr_key(&secret(1), &device_id()), text);
@@ -59,17 +61,17 @@ proptest! {
 
     /// The sender knows the session's key and may write what they like into the header that they authenticate.
     #[test]
-    fn it_opens_an_envelope_under_no_other_header(cut in any::<bool>(), header in changed_text(&Agreement::low_order(&[3; 32]).header())) {
+    fn it_opens_an_envelope_under_no_other_header(
+        header in prop_oneof![changed_text(&HEADER), changed_text(&HEADER.replace("\"enc\"", "\"cty\":\"JOSE\",\"enc\""))],
+    ) {
         let agreement = Agreement::fresh();
-        let good = agreement.header();
         // The changes fall upon a header with a fixed ephemeral key; the right one is put in where it is still there.
-        let header = header.replace(&Agreement::low_order(&[3; 32]).x, &agreement.x);
-        let header = if cut { header.replace("\"enc\"", "\"cty\":\"JOSE\",\"enc\"") } else { header };
+        let header = header.replace(&Agreement::low_order(&FIXED).x, &agreement.x);
         if opens(&agreement.seal(&header, b"anything")) {
             let mut read = json(&header).unwrap();
             let cty = read.as_object_mut().unwrap().remove("cty");
             prop_assert!(cty.is_none_or(|cty| cty == "JOSE"));
-            prop_assert_eq!(Some(read), json(&good), "{}", header);
+            prop_assert_eq!(Some(read), json(&agreement.header()), "{}", header);
         }
     }
 
