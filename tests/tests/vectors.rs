@@ -1,4 +1,5 @@
 //! The conformance vectors pass through the real `apply_configuration`.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 use proptest::prelude::*;
 use serde_json::Value;

@@ -7,14 +7,19 @@ use std::path::Path;
 
 use image::{GrayImage, ImageFormat, Luma};
 use proptest::prelude::*;
+use ring::digest::{SHA256, digest};
+use serde_json::json;
 use tempfile::TempDir;
+use zmon_central_station::audit::AuditExport;
 use zmon_central_station::batch::{Defaults, Fleet};
 use zmon_central_station::home::AnchorKind;
 use zmon_central_station::scan::{parse, scan};
 use zmon_central_station::{Family, Station};
+use zmon_domain::audit::{AUDIT_FORMAT, AuditEntry, AuditEvent, AuditHead, AuditRecord};
 use zmon_domain::identity::{DeviceId, SerialNumber};
-use zmon_domain::pairing::{PairingCode, SessionPublicKey, TlsPin};
+use zmon_domain::pairing::{PairingCode, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::qr::QrFields;
+use zmon_domain::result::ReceiptClaims;
 use zmon_domain::secret::SecretBytes;
 use zmon_domain::settings::{Language, MeasurementUnit, ServerUrl, SyncInterval};
 use zmon_domain::time::Timestamp;
@@ -228,6 +233,50 @@ fn it_names_a_damaged_file_and_repeats_nothing_of_it() {
             let said = format!("{fault} {fault:?}");
             prop_assert!(!secret.lines().any(|line| line.len() > 20 && said.contains(line)), "{}", said);
             prop_assert!(fault.family() != Family::Local || said.contains(file) || said.contains("certificate"), "{}", said);
+        }
+    });
+}
+
+/// An export with five records, and what a receipt of its end says.
+fn export() -> (String, AuditHead) {
+    let sha256 = |bytes: &[u8]| {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+        Sha256Digest::new(hash)
+    };
+    let (mut head, mut lines) = (AuditHead::EMPTY, String::new());
+    for number in 0..5 {
+        let entry = AuditEntry::new(AuditEvent::ALL[number]).with_detail("Bed 7, \"left\"");
+        let at = Timestamp::from_millis(1_795_435_200_000 + number as u64);
+        let record = AuditRecord::following(head, at, &entry, sha256);
+        head = record.as_head();
+        let line = json!({
+            "sequence": record.sequence, "at": record.at.as_millis(), "event": record.event, "session": record.session,
+            "code": record.code, "detail": record.detail, "previous": record.previous.to_hex(), "hash": record.hash.to_hex(),
+        });
+        lines.push_str(&format!("{line}\n"));
+    }
+    let first = json!({ "format": AUDIT_FORMAT, "deviceId": DEVICE, "count": head.count, "head": head.head.to_hex() });
+    (format!("{first}\n{lines}"), head)
+}
+
+#[test]
+fn it_finds_every_change_of_an_exported_audit() {
+    let (whole, head) = export();
+    let receipt = ReceiptClaims {
+        device_id: device(),
+        body_sha256: Sha256Digest::new([1; 32]),
+        certificate_sha256: Sha256Digest::new([2; 32]),
+        completed_at: Timestamp::from_millis(1),
+        audit: head,
+    };
+    let check = |export: &[u8]| AuditExport::open(export)?.check(std::slice::from_ref(&receipt));
+    assert_eq!(check(whole.as_bytes()).unwrap().findings, []);
+    proptest!(cases(400), |(changed in changed(whole.as_bytes()), noise in any_bytes(300))| {
+        prop_assert!(check(&noise).is_err());
+        if let Ok(report) = check(&changed) {
+            // What is not in the chain is the spelling of the lines and the name of the monitor.
+            prop_assert!(!report.findings.is_empty() || report.whole == head, "{:?}", report);
         }
     });
 }
