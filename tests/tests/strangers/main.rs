@@ -6,3 +6,4 @@ mod live;
 mod negatives;
 mod payloads;
 mod site;
+mod store;
