@@ -187,6 +187,14 @@ impl ControlClient {
         self.json(Method::GET, "/v1/credentials", Bytes::new()).await
     }
 
+    /// Encrypts the store with a new key.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Refused`.
+    pub async fn rotate_key(&self) -> Result<StatusView, ClientFault> {
+        self.json(Method::POST, "/v1/store/rotate-key", Bytes::new()).await
+    }
+
     /// The event stream, from now on.
     ///
     /// # Errors

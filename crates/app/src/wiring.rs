@@ -15,7 +15,7 @@ use zmon_payload_envelope::JoseEnvelope;
 use zmon_ports::{Clock, ProvisioningService, StatusReport};
 use zmon_qr_render::QrImageRenderer;
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
-use zmon_sqlcipher_certstore::{FileKeySource, SqlcipherStore};
+use zmon_sqlcipher_certstore::SqlcipherStore;
 use zmon_x509_facts::WebpkiCertificateFacts;
 
 use crate::administrator::PinFile;
@@ -74,9 +74,9 @@ pub async fn serve(
 /// # Errors
 /// Why it cannot be opened.
 pub async fn open_store(configuration: &Configuration) -> Result<SqlcipherStore, String> {
-    let keys = FileKeySource::new(&configuration.store_key_file);
+    let keys = configuration.store_key.source();
     let at = SystemClock.wall().now.max(release::date());
-    SqlcipherStore::open(&configuration.store_path, &keys, at)
+    SqlcipherStore::open(&configuration.store_path, &*keys, at)
         .await
         .map_err(|fault| fault.cause)
 }

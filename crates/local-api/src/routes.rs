@@ -125,6 +125,10 @@ impl<S: Served> Api<S> {
                 self.service.deprovision_device(pin).await.map_err(refused)?;
                 Ok(self.status().await)
             }
+            Route::RotateKey => {
+                self.service.rotate_database_key().await.map_err(refused)?;
+                Ok(self.status().await)
+            }
             Route::Events => Ok(self.events()),
             Route::Configuration => {
                 let configuration = self.service.show_configuration().await.map_err(not_to_be_read)?;

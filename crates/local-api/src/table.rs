@@ -137,6 +137,12 @@ routes! {
         answers OK Json<StatusView>,
         refuses [AdminRequired, NotProvisioned, PairingInProgress, StorageError, UnknownError];
 
+    /// Encrypts the store with a new key and destroys the former one; what is stored stays as it is.
+    RotateKey: POST "/v1/store/rotate-key",
+        takes Nothing,
+        answers OK Json<StatusView>,
+        refuses [StorageError, ShuttingDown, UnknownError];
+
     /// The specification's six signals, and `missed` for a subscriber that was too slow, from now on and until the service stops.
     Events: GET "/v1/events",
         on [Control, Application],

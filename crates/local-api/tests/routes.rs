@@ -283,6 +283,7 @@ async fn passes_on_what_a_person_does_and_answers_with_the_status() {
         ("DELETE", "/v1/pairing", "", Call::Cancel),
         ("POST", "/v1/acknowledge", "", Call::Acknowledge),
         ("POST", "/v1/deprovision", pin.as_str(), Call::Deprovision(PIN.into())),
+        ("POST", "/v1/store/rotate-key", "", Call::RotateKey),
     ];
     for (method, path, body, call) in requests {
         let (status, view) = server.json(method, path, body.to_owned()).await;
@@ -305,12 +306,14 @@ async fn says_why_the_service_refused_and_nothing_of_its_inner_cause() {
     server.service.cancel_with(Err(refusal(ErrorCode::NotPairing)));
     server.service.acknowledge_with(Err(refusal(ErrorCode::StorageError)));
     server.service.deprovision_with(Err(refusal(ErrorCode::AdminRequired)));
+    server.service.rotate_key_with(Err(refusal(ErrorCode::StorageError)));
     let pin = format!(r#"{{"pin":"{PIN}"}}"#);
     let requests = [
         ("POST", "/v1/pairing", "", 409, "AlreadyProvisioned"),
         ("DELETE", "/v1/pairing", "", 409, "NotPairing"),
         ("POST", "/v1/acknowledge", "", 500, "StorageError"),
         ("POST", "/v1/deprovision", pin.as_str(), 403, "AdminRequired"),
+        ("POST", "/v1/store/rotate-key", "", 500, "StorageError"),
     ];
     for (method, path, body, status, code) in requests {
         let (found, problem) = server.json(method, path, body.to_owned()).await;

@@ -58,6 +58,12 @@ pub trait ProvisioningService: Clone + Send + Sync + 'static {
         administrator_pin: SecretText,
     ) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
 
+    /// Changes the key of the encrypted store and destroys the former one; what is stored stays as it is.
+    ///
+    /// # Errors
+    /// `StorageError`, `ShuttingDown`.
+    fn rotate_database_key(&self) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
+
     /// Ends the open session, or stops the checks of a payload until its installation begins.
     ///
     /// # Errors

@@ -196,6 +196,21 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
         .await
     }
 
+    async fn rotate_database_key(&self) -> Result<(), ProvisioningError> {
+        self.to_its_end(|core| async move {
+            let held = core.held.lock().await;
+            if held.stopping {
+                return Err(ErrorCode::ShuttingDown.into());
+            }
+            let entry = AuditEntry::new(AuditEvent::DatabaseKeyRotated).with_detail("by the running service");
+            let at = core.time_view(&held).now();
+            core.adapters().store.rotate_key(at, &[entry]).await?;
+            info!("the database key was rotated");
+            Ok(())
+        })
+        .await
+    }
+
     async fn cancel(&self) -> Result<(), ProvisioningError> {
         self.simple("cancel", Event::Cancelled).await
     }

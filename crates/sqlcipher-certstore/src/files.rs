@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 /// Read and write for the owner, nothing for anybody else.
 pub(crate) const PRIVATE_FILE: u32 = 0o600;
@@ -51,6 +52,13 @@ pub(crate) fn database_exists(path: &Path) -> io::Result<bool> {
             return Err(io::Error::other(
                 "it is not a regular file; put the database there, or remove it",
             ));
+        }
+        Ok(found) if found.uid() != geteuid().as_raw() => {
+            return Err(io::Error::other(format!(
+                "it belongs to user {}, and this process runs as user {}; run it as the service's user",
+                found.uid(),
+                geteuid().as_raw()
+            )));
         }
         Ok(found) => found.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,

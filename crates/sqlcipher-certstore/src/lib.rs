@@ -47,7 +47,7 @@ mod store;
 mod wrapped;
 
 pub use audit::record_hash;
-pub use key::FileKeySource;
+pub use key::{CommandKeySource, CredentialKeySource, FileKeySource};
 pub use store::SqlcipherStore;
 pub use wrapped::{DatabaseKey, UnwrapFault, WRAPPED_KEY_LENGTH, unwrap, wrap};
 pub use zmon_domain::audit::{AuditRecord, AuditVerdict};

@@ -63,6 +63,8 @@ pub enum Call {
     Generate(DeviceId, IpAddr),
     /// `deprovision_device`.
     Deprovision(String),
+    /// `rotate_database_key`.
+    RotateKey,
     /// `cancel`.
     Cancel,
     /// `acknowledge`.
@@ -82,6 +84,7 @@ struct Script {
     qr_code: Option<QrCodeData>,
     generate: Result<QrCodeData, ProvisioningError>,
     deprovision: Result<(), ProvisioningError>,
+    rotate_key: Result<(), ProvisioningError>,
     cancel: Result<(), ProvisioningError>,
     acknowledge: Result<(), ProvisioningError>,
     applied: Vec<(Vec<u8>, PairingCode)>,
@@ -124,6 +127,7 @@ impl FakeService {
             qr_code: None,
             generate: Err(ErrorCode::NetworkError.into()),
             deprovision: Ok(()),
+            rotate_key: Ok(()),
             cancel: Ok(()),
             acknowledge: Ok(()),
             applied: Vec::new(),
@@ -178,6 +182,11 @@ impl FakeService {
     /// What de-provisioning gives from now on.
     pub fn deprovision_with(&self, outcome: Result<(), ProvisioningError>) {
         self.script().deprovision = outcome;
+    }
+
+    /// What de-provisioning gives from now on.
+    pub fn rotate_key_with(&self, outcome: Result<(), ProvisioningError>) {
+        self.script().rotate_key = outcome;
     }
 
     /// What cancelling gives from now on.
@@ -291,6 +300,12 @@ impl ProvisioningService for FakeService {
         let mut script = self.script();
         script.calls.push(Call::Deprovision(administrator_pin.expose().into()));
         script.deprovision.clone()
+    }
+
+    async fn rotate_database_key(&self) -> Result<(), ProvisioningError> {
+        let mut script = self.script();
+        script.calls.push(Call::RotateKey);
+        script.rotate_key.clone()
     }
 
     async fn cancel(&self) -> Result<(), ProvisioningError> {

@@ -6,6 +6,7 @@ pub mod fake_store;
 pub mod fakes;
 pub mod https_client;
 pub mod installation;
+pub mod key_source;
 pub mod mutation;
 pub mod payload;
 pub mod pki;

@@ -7,6 +7,7 @@ mod pair;
 mod reach;
 #[cfg(feature = "simulation")]
 mod simulate;
+mod store;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -96,6 +97,11 @@ enum Command {
     Admin {
         #[command(subcommand)]
         command: AdminCommand,
+    },
+    /// The encrypted store
+    Store {
+        #[command(subcommand)]
+        command: store::StoreCommand,
     },
     /// Simulate monitors, for the development of a Central Station
     #[cfg(feature = "simulation")]
@@ -262,6 +268,7 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
             print(&format!("The PIN is set; its hash is in {}.\n", path.display()));
             Ok(Exit::Done)
         }
+        Command::Store { command } => brief_runtime()?.block_on(store::store(&command, inputs)),
         Command::Config { command } => brief_runtime()?.block_on(config::config(&command, inputs)),
         Command::Audit { command } => brief_runtime()?.block_on(audit::audit(&command, inputs)),
     }

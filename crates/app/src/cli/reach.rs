@@ -1,7 +1,9 @@
 //! What commands look at: the running service through its socket, or the store itself while no service runs.
 
 use zmon_domain::access::{Peer, ReadOf};
+use zmon_domain::audit::{AuditEntry, AuditEvent};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::time::Timestamp;
 use zmon_local_api::{AuditPageView, AuditVerdictView, ConfigurationView, CredentialsView, Problem};
 use zmon_ports::{AuditPage, AuditStore, Clock, ConfigurationStore, ProvisioningStore, StoreFault};
 use zmon_sqlcipher_certstore::SqlcipherStore;
@@ -99,6 +101,20 @@ impl Reach {
         }
     }
 
+    /// Encrypts everything with a new key, and says who did it.
+    pub(super) async fn rotate_key(&self) -> Result<&'static str, Failure> {
+        match self {
+            Self::Service(client) => {
+                client.rotate_key().await?;
+                Ok("the running service did it")
+            }
+            Self::Store(own) => {
+                own.rotate_key().await?;
+                Ok("no service is running")
+            }
+        }
+    }
+
     /// What is installed, for a person to look at.
     pub(super) async fn show_configuration(&self) -> Result<ConfigurationView, Failure> {
         match self {
@@ -136,6 +152,12 @@ impl Reach {
 }
 
 impl OwnStore {
+    async fn rotate_key(&self) -> Result<(), Failure> {
+        let entry = AuditEntry::new(AuditEvent::DatabaseKeyRotated).with_detail("while no service was running");
+        self.store.rotate_key(self.now().await?, &[entry]).await?;
+        Ok(())
+    }
+
     async fn record(&self, what: ReadOf) -> Result<(), Failure> {
         let reader = Peer {
             uid: rustix::process::getuid().as_raw(),
@@ -143,10 +165,14 @@ impl OwnStore {
             pid: u32::try_from(rustix::process::getpid().as_raw_pid()).ok(),
         };
         let entry = what.entry(format_args!("{reader}, from the store while no service ran"));
-        let floor = self.store.load().await?.time_floor.unwrap_or(release::date());
-        let at = SystemClock.wall().now.max(floor);
-        self.store.record(at, &[entry], None).await?;
+        self.store.record(self.now().await?, &[entry], None).await?;
         Ok(())
+    }
+
+    /// By the wall clock, but never before the time floor.
+    async fn now(&self) -> Result<Timestamp, Failure> {
+        let floor = self.store.load().await?.time_floor.unwrap_or(release::date());
+        Ok(SystemClock.wall().now.max(floor))
     }
 }
 

@@ -9,6 +9,8 @@ pub enum Kind {
     Text,
     /// An integer.
     Number,
+    /// An array of strings; in the environment and on the command line as JSON.
+    List,
 }
 
 /// One key.
@@ -68,7 +70,14 @@ keys! {
     STORE_PATH = "store.path", Text, Some("/var/lib/zmon-provision/store.db"), PATH,
         "The encrypted database.";
     STORE_KEY_FILE = "store.key_file", Text, Some("/var/lib/zmon-provision/store.key"), PATH,
-        "The key of the database. Made at the first start, for its owner alone.";
+        "The key that wraps the key of the database, 32 bytes; see [keys](store-keys.md). Made at the first start, for its \
+         owner alone. Used unless another source is set; at most one of the three `store.key_` keys can be.";
+    STORE_KEY_CREDENTIAL = "store.key_credential", Text, None, "1 to 64 characters of A-Z, a-z, 0-9 and '._-', not first a '.'",
+        "The same key as a systemd credential of this name (`LoadCredentialEncrypted=` in the unit), which systemd can \
+         seal to the TPM: 32 bytes, or 64 hexadecimal digits.";
+    STORE_KEY_COMMAND = "store.key_command", List, None, "an array of strings: a program's absolute path and its arguments",
+        "The same key as the output of a program, for example one that asks hardware: 32 bytes, or 64 hexadecimal \
+         digits. Started without a shell and with an empty environment; has ten seconds.";
     TRUST_HMAC_KEY_FILE = "trust.hmac_key_file", Text, None, PATH,
         "This device's key as `zmon-station derive` writes it: 32 bytes, base64url, 43 characters. Nobody but the \
          file's owner may have access. Exactly one of the two `trust` keys must be set.";
@@ -115,6 +124,7 @@ pub fn reference() -> String {
         let kind = match key.kind {
             Kind::Text => "string",
             Kind::Number => "integer",
+            Kind::List => "array",
         };
         // Writing to a `String` cannot fail.
         let _ = write!(

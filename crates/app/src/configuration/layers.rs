@@ -78,6 +78,11 @@ impl Reader {
         self.values.contains_key(key.name)
     }
 
+    /// Whether somebody set it: a default does not count.
+    pub(super) fn is_given(&self, key: &Key) -> bool {
+        self.values.get(key.name).is_some_and(|value| value.origin().is_some())
+    }
+
     /// The key's value as it stands, for a person.
     pub(super) fn shown(&self, key: &Key) -> Option<String> {
         self.values
@@ -253,6 +258,13 @@ fn text(key: &Key, value: &Value) -> Option<String> {
     match (&value.kind, key.kind) {
         (ValueKind::String(text), _) => Some(text.clone()),
         (ValueKind::I64(number), Kind::Number) => Some(number.to_string()),
+        (ValueKind::Array(items), Kind::List) => {
+            let texts = items.iter().map(|item| match &item.kind {
+                ValueKind::String(text) => Some(text.as_str()),
+                _ => None,
+            });
+            serde_json::to_string(&texts.collect::<Option<Vec<_>>>()?).ok()
+        }
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 mod fault;
 pub mod keys;
 mod layers;
+mod store_key;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -20,6 +21,7 @@ use zmon_payload_envelope::TrustAnchor;
 pub use fault::{Fault, Faults};
 pub use layers::Inputs;
 use layers::Reader;
+pub use store_key::StoreKey;
 #[cfg(feature = "simulation")]
 pub(crate) use trust::read_key;
 
@@ -40,8 +42,8 @@ pub struct Configuration {
     pub pairing_time: Duration,
     /// The encrypted database.
     pub store_path: PathBuf,
-    /// Its key.
-    pub store_key_file: PathBuf,
+    /// Where the key comes from that wraps its key.
+    pub store_key: StoreKey,
     /// What payloads are verified with.
     pub trust_anchor: TrustAnchor,
     /// Unix socket of the local API.
@@ -98,7 +100,7 @@ impl Configuration {
         let bind = reader.read(&keys::LISTENER_BIND, |text| text.parse().ok());
         let pairing_time = reader.require(&keys::PAIRING_MINUTES, pairing_time);
         let store_path = reader.require(&keys::STORE_PATH, absolute_path);
-        let store_key_file = reader.require(&keys::STORE_KEY_FILE, absolute_path);
+        let store_key = store_key::load(&mut reader, inputs);
         let trust_anchor = trust::load(&mut reader);
         let control_socket = reader.require(&keys::CONTROL_SOCKET, absolute_path);
         let group = reader.read(&keys::APPLICATION_GROUP, group_number);
@@ -116,7 +118,7 @@ impl Configuration {
                 bind,
                 pairing_time: pairing_time?,
                 store_path: store_path?,
-                store_key_file: store_key_file?,
+                store_key: store_key?,
                 trust_anchor: trust_anchor?,
                 control_socket: control_socket?,
                 application: Application {

@@ -82,8 +82,8 @@ fn takes_defaults_for_what_nobody_sets() {
     assert_eq!(configuration.pairing_time, Duration::from_secs(600));
     assert_eq!(configuration.store_path, Path::new("/var/lib/zmon-provision/store.db"));
     assert_eq!(
-        configuration.store_key_file,
-        Path::new("/var/lib/zmon-provision/store.key")
+        configuration.store_key,
+        StoreKey::File("/var/lib/zmon-provision/store.key".into())
     );
     assert_eq!(
         configuration.control_socket,
@@ -142,6 +142,13 @@ fn refuses_each_value_that_breaks_its_rule() {
         ("pairing.minutes", "1.5"),
         ("store.path", "store.db"),
         ("store.key_file", "store.key"),
+        ("store.key_credential", ""),
+        ("store.key_credential", "../store.key"),
+        ("store.key_credential", ".key"),
+        ("store.key_command", "/usr/bin/key"),
+        ("store.key_command", "[]"),
+        ("store.key_command", "[\"key\"]"),
+        ("store.key_command", "[\"/usr/bin/key\", 1]"),
         ("control.socket", ""),
         ("admin.pin_hash_file", "pin"),
         ("log.level", "INFO"),
@@ -152,6 +159,55 @@ fn refuses_each_value_that_breaks_its_rule() {
         assert_eq!((source.as_str(), named.as_str()), ("--set", key));
         let row = keys::ALL.iter().find(|row| row.name == key).unwrap();
         assert_eq!(what, format!("expected {}", row.expected));
+    }
+}
+
+#[test]
+fn takes_the_key_of_the_store_from_one_source() {
+    let key = |site: &Site| site.load().unwrap().store_key;
+    let site = Site::new().more("[store]\nkey_credential = \"store-key\"\n");
+    let credential = |directory: Option<&str>| StoreKey::Credential {
+        name: "store-key".into(),
+        directory: directory.map(Into::into),
+    };
+    assert_eq!(key(&site), credential(None), "checked outside of the unit, too");
+    let site = site.variable("CREDENTIALS_DIRECTORY", "/run/credentials/zmon-provision.service");
+    assert_eq!(key(&site), credential(Some("/run/credentials/zmon-provision.service")));
+
+    let command = StoreKey::Command {
+        program: "/usr/bin/key".into(),
+        arguments: vec!["--slot".into(), "$1; \"x\"".into()],
+    };
+    let site = Site::new().more("[store]\nkey_command = [\"/usr/bin/key\", \"--slot\", '$1; \"x\"']\n");
+    assert_eq!(key(&site), command);
+    let json = r#"["/usr/bin/key", "--slot", "$1; \"x\""]"#;
+    assert_eq!(key(&Site::new().variable("ZMON_STORE__KEY_COMMAND", json)), command);
+    assert_eq!(key(&Site::new().set("store.key_command", json)), command);
+    let (.., what) = Site::new()
+        .more("[store]\nkey_command = [\"/usr/bin/key\", 7]\n")
+        .fault();
+    assert!(what.starts_with("expected an array of strings"), "{what}");
+    assert_eq!(
+        key(&Site::new().set("store.key_file", "/key")),
+        StoreKey::File("/key".into())
+    );
+}
+
+#[test]
+fn refuses_two_sources_of_the_key_of_the_store() {
+    let both = [
+        ("store.key_file", "/key"),
+        ("store.key_credential", "key"),
+        ("store.key_command", "[\"/key\"]"),
+    ];
+    for (first, second) in [(0, 1), (0, 2), (1, 2)] {
+        let ((first, one), (second, other)) = (both[first], both[second]);
+        let (_, key, what) = Site::new().set(second, other).set(first, one).fault();
+        assert_eq!(key, second);
+        assert_eq!(
+            what,
+            format!("{first} is set as well; remove one of them: the key comes from one source")
+        );
     }
 }
 

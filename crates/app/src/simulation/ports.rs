@@ -328,6 +328,10 @@ impl<S: PairingInbound> ProvisioningService for SimulatedInbound<S> {
         self.inner.deprovision_device(administrator_pin).await
     }
 
+    async fn rotate_database_key(&self) -> Result<(), ProvisioningError> {
+        self.inner.rotate_database_key().await
+    }
+
     async fn cancel(&self) -> Result<(), ProvisioningError> {
         self.inner.cancel().await
     }

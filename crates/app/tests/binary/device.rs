@@ -32,7 +32,7 @@ fn https_status(address: SocketAddr, qr: &Value) -> Value {
     answer.json()
 }
 
-fn status_of(site: &Site) -> Value {
+pub(crate) fn status_of(site: &Site) -> Value {
     let (code, json, errors) = site.run(&["status", "--json"]);
     assert_eq!(code, 0, "{errors}");
     serde_json::from_str(&json).unwrap()

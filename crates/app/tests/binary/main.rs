@@ -5,4 +5,5 @@ mod command_line;
 mod device;
 mod ports;
 mod service_manager;
+mod store;
 mod support;

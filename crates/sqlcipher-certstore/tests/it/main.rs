@@ -11,5 +11,6 @@ mod interruption;
 mod key;
 mod killed;
 mod rotation;
+mod sources;
 mod tampering;
 mod wrapped;

@@ -1,0 +1,26 @@
+//! Acts on the encrypted store.
+
+use clap::Subcommand;
+
+use super::output::print;
+use super::reach::Reach;
+use super::{Exit, Failure, Inputs, ServiceArgs};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Encrypt everything with a new key and destroy the former one: by the running service, or here where none runs
+    RotateKey(ServiceArgs),
+}
+
+/// Carries out one of them.
+pub(super) async fn store(command: &StoreCommand, inputs: &Inputs) -> Result<Exit, Failure> {
+    let StoreCommand::RotateKey(service) = command;
+    let reach = Reach::of_control(service, inputs).await?;
+    let rotated = reach.rotate_key().await;
+    reach.close().await;
+    let by = rotated?;
+    print(&format!(
+        "The store has a new key, and the former one is destroyed; {by}.\n"
+    ));
+    Ok(Exit::Done)
+}
