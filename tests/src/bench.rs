@@ -18,6 +18,7 @@ use zmon_domain::machine::Persisted;
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_ports::{Clock, ProvisioningService, ProvisioningStore};
+use zmon_sqlcipher_certstore::SqlcipherStore;
 use zmon_testkit::fakes::ManualClock;
 use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
 use zmon_testkit::pki::NOW;
@@ -33,6 +34,8 @@ pub struct Bench {
     pub blueprint: Blueprint,
     /// Its other side.
     pub station: Station,
+    /// The store, which the device has open.
+    pub store: Arc<SqlcipherStore>,
     /// The running service.
     pub device: Device,
 }
@@ -54,11 +57,12 @@ impl Bench {
             entropy: ScriptedEntropy::default(),
         };
         let directory = tempfile::tempdir().unwrap();
-        let device = start(&blueprint, &directory).await;
+        let (store, device) = start(&blueprint, &directory).await;
         Self {
             directory,
             blueprint,
             station,
+            store,
             device,
         }
     }
@@ -85,14 +89,14 @@ impl Bench {
     /// Stops the service, closes its store and starts anew on the same folder.
     pub async fn restart(&mut self) {
         self.device.stop().await;
-        self.device = start(&self.blueprint, &self.directory).await;
+        self.store.close().await;
+        (self.store, self.device) = start(&self.blueprint, &self.directory).await;
     }
 
-    /// What the store holds, read by itself.
+    /// What the store holds.
     pub async fn stored(&self) -> (Persisted, Vec<AuditEvent>) {
-        let store = self.blueprint.store(self.directory.path()).await.unwrap();
-        let records = store.audit_records(0, 10_000).await.unwrap();
-        let persisted = store.load().await.unwrap().persisted;
+        let records = self.store.audit_records(0, 10_000).await.unwrap();
+        let persisted = self.store.load().await.unwrap().persisted;
         let known = |name: &str| {
             AuditEvent::ALL
                 .iter()
@@ -104,11 +108,12 @@ impl Bench {
     }
 }
 
-async fn start(blueprint: &Blueprint, directory: &TempDir) -> Device {
-    let device = blueprint.start(directory.path()).await.unwrap();
+async fn start(blueprint: &Blueprint, directory: &TempDir) -> (Arc<SqlcipherStore>, Device) {
+    let store = blueprint.store(directory.path()).await.unwrap();
+    let device = blueprint.start(Arc::clone(&store)).await.unwrap();
     let driven = device.clone();
     tokio::spawn(async move { driven.drive().await });
-    device
+    (store, device)
 }
 
 /// Where the session listens.

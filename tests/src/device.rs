@@ -29,7 +29,7 @@ pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// The real adapters, but for time, chance and the administrator.
 pub type DeviceAdapters = Adapters<
-    SqlcipherStore,
+    Arc<SqlcipherStore>,
     JoseEnvelope,
     WebpkiCertificateFacts,
     QrImageRenderer,
@@ -60,25 +60,24 @@ impl Blueprint {
     ///
     /// # Errors
     /// Where the store does not open.
-    pub async fn store(&self, directory: &Path) -> anyhow::Result<SqlcipherStore> {
+    pub async fn store(&self, directory: &Path) -> anyhow::Result<Arc<SqlcipherStore>> {
         let keys = FileKeySource::new(directory.join("store.key"));
         let at = self.clock.wall().now;
-        SqlcipherStore::open(&directory.join("store.db"), &keys, at)
-            .await
-            .context("opening the store")
+        let store = SqlcipherStore::open(&directory.join("store.db"), &keys, at).await;
+        store.map(Arc::new).context("opening the store")
     }
 
-    /// Starts a device on the store in `directory`.
+    /// Starts a device on a store. Who keeps a hold on the store sees what the device writes; nobody else can open it.
     ///
     /// # Errors
     /// Where it does not start.
-    pub async fn start(&self, directory: &Path) -> anyhow::Result<Device> {
+    pub async fn start(&self, store: Arc<SqlcipherStore>) -> anyhow::Result<Device> {
         let config = HttpsInboundConfig {
             port: 0,
             ..HttpsInboundConfig::default()
         };
         let adapters = Adapters {
-            store: self.store(directory).await?,
+            store,
             envelope: JoseEnvelope::new(self.anchor.clone(), &self.device_id),
             certificates: WebpkiCertificateFacts,
             renderer: QrImageRenderer,

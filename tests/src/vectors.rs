@@ -170,9 +170,8 @@ async fn run_case(device: &VectorDevice, case: &Case) -> anyhow::Result<Seen> {
     let floor = Timestamp::from_millis(case.floor_ms);
     let store = blueprint.store(directory.path()).await?;
     store.set_time_floor(now, Some(floor), &[]).await?;
-    store.close().await;
 
-    let service = blueprint.start(directory.path()).await?;
+    let service = blueprint.start(Arc::clone(&store)).await?;
     let qr = service.generate_provisioning_qr_code(&device_id, LOOPBACK).await?;
     ensure!(
         qr.fields().key.to_base64url() == device.session_public_key,
@@ -187,6 +186,8 @@ async fn run_case(device: &VectorDevice, case: &Case) -> anyhow::Result<Seen> {
     let status = service.get_status().await.status;
     service.stop().await;
 
+    // From the files, not from what the process remembers.
+    store.close().await;
     let stored = blueprint.store(directory.path()).await?.load().await?;
     Ok(Seen {
         status: status.as_str().into(),

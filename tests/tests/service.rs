@@ -408,6 +408,32 @@ async fn the_six_signals_come_in_order_and_carry_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_database_key_changes_nothing_else_in_any_state() {
+    let mut bench = Bench::new().await;
+    let wrapped_key = |bench: &Bench| std::fs::read(bench.directory.path().join("store.db-key")).unwrap();
+    let mut before = wrapped_key(&bench);
+    let mut rotate = async |bench: &Bench| {
+        bench.device.rotate_database_key().await.unwrap();
+        assert_ne!(std::mem::replace(&mut before, wrapped_key(bench)), before);
+    };
+    rotate(&bench).await;
+    let qr = bench.open().await;
+    rotate(&bench).await;
+    assert_eq!(bench.status().await, Status::ReadyToPair);
+    assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);
+    rotate(&bench).await;
+    assert_eq!(bench.status().await, Status::Provisioned);
+    bench.restart().await;
+    assert_eq!(bench.status().await, Status::Provisioned);
+    let (_, events) = bench.stored().await;
+    let rotations = events.iter().filter(|event| **event == AuditEvent::DatabaseKeyRotated);
+    assert_eq!(rotations.count(), 3);
+    bench.device.stop().await;
+    let refused = bench.device.rotate_database_key().await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::ShuttingDown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_an_administrator_takes_it_all_away() {
     let mut bench = Bench::new().await;
     let refused = bench.device.deprovision_device(SecretText::new(PIN.into())).await;
@@ -427,10 +453,8 @@ async fn only_an_administrator_takes_it_all_away() {
     assert!(is_closed(&qr).await);
     bench.restart().await;
     assert_eq!(bench.status().await, Status::Deprovisioned);
-    let store = bench.blueprint.store(bench.directory.path()).await.unwrap();
-    assert!(store.credentials().await.unwrap().is_none());
-    assert_eq!(store.load().await.unwrap().time_floor, None);
-    store.close().await;
+    assert!(bench.store.credentials().await.unwrap().is_none());
+    assert_eq!(bench.store.load().await.unwrap().time_floor, None);
 
     let qr = bench.open().await;
     assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);

@@ -23,14 +23,10 @@ fn back(by: Duration) -> Timestamp {
     Timestamp::from_millis(NOW.as_millis() - u64::try_from(by.as_millis()).unwrap())
 }
 
-/// The floor in the device's store; the device is stopped for it and started again.
+/// The floor in the device's store, after a restart.
 async fn floor(bench: &mut Bench) -> Option<Timestamp> {
-    bench.device.stop().await;
-    let store = bench.blueprint.store(bench.directory.path()).await.unwrap();
-    let floor = store.load().await.unwrap().time_floor;
-    store.close().await;
     bench.restart().await;
-    floor
+    bench.store.load().await.unwrap().time_floor
 }
 
 fn dated(mut payload: Map<String, Value>, timestamp: Timestamp) -> Map<String, Value> {

@@ -255,7 +255,8 @@ fn migration_fault(error: MigrateError) -> Fault {
     let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
     match error {
         MigrateError::VersionMissing(version) if Some(version) > newest => Fault::refused(format!(
-            "its schema has version {version}, which is newer than this software; install the newer software again,              or restore the database from before the update"
+            "its schema has version {version}, which is newer than this software; install the newer software again, \
+             or restore the database from before the update"
         )),
         MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => Fault::refused(format!(
             "version {version} of its schema is not the one that this software knows; install the software that wrote it"

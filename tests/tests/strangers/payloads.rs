@@ -127,7 +127,8 @@ impl<'a> Bench<'a> {
             },
         };
         let directory = tempfile::tempdir().unwrap();
-        let device = blueprint.start(directory.path()).await.unwrap();
+        let store = blueprint.store(directory.path()).await.unwrap();
+        let device = blueprint.start(store).await.unwrap();
         let qr = device.generate_provisioning_qr_code(device_id, LOOPBACK).await.unwrap();
         Self {
             _directory: directory,

@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
 use zmon_ports::ProvisioningStore as _;
 
 use crate::home::{Home, install};
@@ -43,17 +46,27 @@ async fn it_does_not_load_what_no_version_writes() {
     }
 }
 
+/// Name and content of every file beside the database.
+fn files(home: &Home) -> BTreeMap<OsString, Vec<u8>> {
+    let entries = std::fs::read_dir(home.path().join("data")).unwrap();
+    let read = |entry: std::fs::DirEntry| (entry.file_name(), std::fs::read(entry.path()).unwrap());
+    entries.map(|entry| read(entry.unwrap())).collect()
+}
+
 #[tokio::test]
 async fn it_refuses_a_newer_schema() {
     let home = Home::new();
     home.open().await.close().await;
     home.tamper("INSERT INTO _sqlx_migrations VALUES (9999, 'future', CURRENT_TIMESTAMP, TRUE, x'00', 0)")
         .await;
+    let before = files(&home);
     let refusal = home.refusal().await;
     assert!(
-        refusal.contains("version 9999, which is newer than this software"),
+        refusal
+            .contains("version 9999, which is newer than this software; install the newer software again, or restore"),
         "{refusal}"
     );
+    assert_eq!(files(&home), before, "nothing is changed");
 }
 
 #[tokio::test]
@@ -61,8 +74,13 @@ async fn it_refuses_a_schema_that_another_migration_made() {
     let home = Home::new();
     home.open().await.close().await;
     home.tamper("UPDATE _sqlx_migrations SET checksum = x'00'").await;
+    let before = files(&home);
     let refusal = home.refusal().await;
-    assert!(refusal.contains("not the one that this software knows"), "{refusal}");
+    assert!(
+        refusal.contains("version 1 of its schema is not the one that this software knows"),
+        "{refusal}"
+    );
+    assert_eq!(files(&home), before, "nothing is changed");
 }
 
 #[tokio::test]

@@ -134,11 +134,18 @@ async fn it_leaves_nothing_of_the_former_key_or_of_what_it_encrypted() {
         );
         assert!(contains(&everything(&home), &wrapped), "the control");
 
+        // Other names of the files' contents: they show what overwriting in place leaves.
+        let witness = ["wrapped", "pages"].map(|name| home.path().join(name));
+        fs::hard_link(home.wrapped_key(), &witness[0]).unwrap();
+        fs::hard_link(home.database(), &witness[1]).unwrap();
+
         if erases {
             store.erase(AT, &[]).await.unwrap();
         } else {
             store.rotate_key(AT, &[]).await.unwrap();
         }
+        assert_eq!(fs::read(&witness[0]).unwrap(), vec![0; wrapped.len()]);
+        assert_eq!(fs::read(&witness[1]).unwrap(), fs::read(home.database()).unwrap());
         for closed in [false, true] {
             if closed {
                 store.close().await;
@@ -242,6 +249,22 @@ async fn it_refuses_and_makes_nothing_new_where_a_key_is_lost_or_wrong() {
     refuses("does not open with this device's database key").await;
     write(&wrapped, 0o600);
     refuses("wrapped by another key").await;
+}
+
+#[tokio::test]
+async fn it_leaves_the_store_of_another_user_alone() {
+    if !rustix::process::geteuid().is_root() {
+        zmon_testkit::skip::skip(
+            "it_leaves_the_store_of_another_user_alone",
+            "only root can give files away",
+        );
+        return;
+    }
+    let home = Home::new();
+    home.open().await.close().await;
+    std::os::unix::fs::chown(home.database(), Some(4711), None).unwrap();
+    let refusal = home.refusal().await;
+    assert!(refusal.contains("belongs to user 4711"), "{refusal}");
 }
 
 #[tokio::test]
