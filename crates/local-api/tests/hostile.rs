@@ -122,7 +122,7 @@ proptest! {
             let asked = calls.iter().any(|call| match call {
                 Call::Deprovision(pin) => read["pin"] == pin.as_str(),
                 Call::Generate(device_id, _) => read["deviceId"].is_null() || read["deviceId"] == device_id.as_str(),
-                Call::Cancel | Call::Acknowledge | Call::ReadConfiguration(_) | Call::ReadCredentials(_) => false,
+                Call::RotateKey | Call::Cancel | Call::Acknowledge | Call::ReadConfiguration(_) | Call::ReadCredentials(_) => false,
             });
             prop_assert!(asked, "{:?} for {}: {}", calls, body, answer);
         }
