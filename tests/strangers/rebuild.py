@@ -1,14 +1,15 @@
 """Rebuilds a case of the vectors for a live session and pushes it: one line of JSON for each line on standard input.
 
 A line in: the `case` and the vectors' `device` and `keys`, the `qr` code's text, `master` or `seed` of the live anchor
-(base64url), and `source`, the address to push from. A line out: the HTTP `status` and the problem's `code`.
+(base64url), `source`, the address to push from, and where the times are not to be moved to now, `delta`, by how much they are
+moved. A line out: the HTTP `status`, the problem's `code`, `fault`, which says what the interface document does not say of the
+answer, and the monitor's status `after` it.
 
 The vector is opened with the vectors' session key. What binds it to session and moment is made live; everything else
 stays as it is, to the byte: the payload's text, the headers, and which key signed. Only what cannot be opened, since the
 case breaks just that, is broken again by name.
 """
 
-import ctypes
 import hmac
 import json
 import os
@@ -26,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
 
+import interface
 import zmon
 
 JWS = re.compile(r"[\w-]+\.[\w-]*\.[\w-]*", re.ASCII)
@@ -44,7 +46,7 @@ class Rebuilt:
         self.asked, self.case, self.name = asked, asked["case"], asked["case"]["name"]
         self.device, self.keys = asked["device"], asked["keys"]
         self.qr = json.loads(asked["qr"])
-        self.delta = int(time.time() * 1000) - self.case["nowMs"]
+        self.delta = asked.get("delta", int(time.time() * 1000) - self.case["nowMs"])
 
     def body(self) -> str:
         match self.name:
@@ -156,18 +158,11 @@ class Rebuilt:
         return f'{found[1]}{code.lower() if found[2].islower() else code}"'
 
 
-def synchronised() -> bool:
-    """Whether the kernel calls its clock synchronised (adjtimex(2)); asking changes nothing."""
-    timex = ctypes.create_string_buffer(512)
-    state = ctypes.CDLL(None).adjtimex(timex)
-    return state != 5 and not int.from_bytes(timex.raw[40:44], sys.byteorder) & 0x40
-
-
 for line in sys.stdin:
     asked = json.loads(line)
-    if "case" not in asked:
-        print(json.dumps({"synchronised": synchronised()}), flush=True)
-        continue
     rebuilt = Rebuilt(asked)
-    status, answer = zmon.push(rebuilt.qr, rebuilt.body().encode("latin-1"), asked["source"])
-    print(json.dumps({"status": status, "code": answer.get("code"), "detail": answer.get("detail")}), flush=True)
+    to = {"interface": "push", "qr": rebuilt.qr, "source": asked["source"]}
+    pushed = {"method": "POST", "path": "/provisioning/configure", "headers": {"Content-Type": "application/jose"}}
+    answer = interface.ask(to | pushed | {"body": rebuilt.body()})
+    after = interface.ask(to | {"method": "GET", "path": "/provisioning/status"})
+    print(json.dumps(answer | {"after": after["body"].get("status")}), flush=True)

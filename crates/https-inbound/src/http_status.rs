@@ -4,8 +4,7 @@ use hyper::StatusCode;
 use zmon_domain::error::ErrorCode;
 
 /// The status of an answer with this code.
-#[must_use]
-pub const fn http_status(code: ErrorCode) -> StatusCode {
+pub(crate) const fn http_status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::EnvelopeInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::SignatureInvalid => StatusCode::UNAUTHORIZED,

@@ -30,7 +30,6 @@ mod session;
 mod slots;
 mod table;
 
-pub use http_status::http_status;
 pub use limits::Limits;
 pub use listener::{HttpsInbound, HttpsInboundConfig};
 #[cfg(feature = "openapi")]

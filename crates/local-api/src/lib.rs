@@ -22,7 +22,7 @@ mod view;
 
 #[cfg(feature = "openapi")]
 pub use openapi::{openapi, openapi_application};
-pub use problem::{Problem, http_status};
+pub use problem::Problem;
 pub use reading::{
     AuditPageView, AuditQuery, AuditRecordView, AuditVerdictView, ChangeView, ChangesView, ConfigurationView,
     CredentialsView, PemView,

@@ -76,8 +76,7 @@ fn urn(code: &str) -> String {
 }
 
 /// The status code of each row of the catalogue.
-#[must_use]
-pub const fn http_status(code: ErrorCode) -> StatusCode {
+pub(crate) const fn http_status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::EnvelopeInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::SignatureInvalid => StatusCode::UNAUTHORIZED,

@@ -1,19 +1,15 @@
-//! Every refusal of the vectors, rebuilt for live sessions of the device's own binary and pushed over HTTPS.
+//! Every refusal of the vectors, rebuilt for live sessions of the device's own binary and pushed over HTTPS. Each answer is held
+//! against the interface document.
 
 use serde_json::{Value, json};
 use zmon_testkit::skip::skip;
 use zmon_tests::vectors::own_file;
 
 use crate::kit::{Lines, Python};
-use crate::site::{Anchor, Site, key_text};
+use crate::simulator::Simulator;
+use crate::site::{Anchor, DEVICE, Site, key_text};
 
-/// They need a clock that says 1970, or a time floor that no payload has left behind: they run in-process alone.
-const OTHER_CLOCK: [&str; 3] = [
-    "reject-expired-cert-1970",
-    "reject-far-future-unsynchronised",
-    "reject-floor-past-expiry",
-];
-/// They are refused only while the kernel calls its clock synchronised.
+/// They are refused only while the clock is synchronised, and a test cannot synchronise this machine's.
 const SYNCHRONISED_CLOCK: [&str; 3] = ["reject-early-cert", "reject-future-payload", "reject-six-minutes-ahead"];
 /// Not the vectors' Ed25519 key, the private half of which nobody has.
 const SEED: [u8; 32] = [31; 32];
@@ -23,39 +19,19 @@ fn it_refuses_over_https_what_the_vectors_refuse() {
     let Some(mut bench) = Bench::new("refusals over HTTPS") else {
         return;
     };
-    let (mut left_out, refusals): (Vec<_>, Vec<_>) = bench
+    let (at_its_time, refusals): (Vec<_>, Vec<_>) = bench
         .cases()
         .into_iter()
         .filter(|case| name(case).starts_with("reject-"))
-        .partition(|case| case["synchronised"] == false || case["floorMs"] != 0);
-    left_out.sort_by(|a, b| name(a).cmp(name(b)));
-    assert_eq!(left_out.iter().map(name).collect::<Vec<_>>(), OTHER_CLOCK);
-    let (elsewhere, refusals): (Vec<_>, Vec<_>) = refusals
-        .into_iter()
-        .partition(|case| SYNCHRONISED_CLOCK.contains(&name(case)));
-    assert_eq!(elsewhere.len(), SYNCHRONISED_CLOCK.len());
-
+        .partition(|case| case["synchronised"] == false || SYNCHRONISED_CLOCK.contains(&name(case)));
+    assert_eq!(at_its_time.len(), 6);
+    for case in &at_its_time {
+        bench.refuses_at_its_time(case);
+    }
     let (derived, signed): (Vec<_>, Vec<_>) = refusals.into_iter().partition(|case| case["anchor"]["alg"] == "HS256");
     assert!(signed.iter().all(|case| case["anchor"]["alg"] == "EdDSA"));
     bench.refuses_each(Anchor::Hmac, &derived);
     bench.refuses_each(Anchor::Ed25519, &signed);
-}
-
-#[test]
-fn it_refuses_over_https_what_only_a_synchronised_clock_refuses() {
-    let title = "refusals over HTTPS by a synchronised clock";
-    let Some(mut bench) = Bench::new(title) else {
-        return;
-    };
-    if bench.rebuilder.ask(&json!({}))["synchronised"] != true {
-        return skip(title, "the kernel does not call its clock synchronised");
-    }
-    let refusals: Vec<_> = bench
-        .cases()
-        .into_iter()
-        .filter(|case| SYNCHRONISED_CLOCK.contains(&name(case)))
-        .collect();
-    bench.refuses_each(Anchor::Hmac, &refusals);
 }
 
 fn name(case: &Value) -> &str {
@@ -84,60 +60,92 @@ impl Bench {
     }
 
     /// Rebuilds a case for the session of this QR code, and pushes it from an address of its own.
-    fn push(&mut self, site: &Live, case: &Value, qr: &str, source: usize) -> Value {
-        let good = self.cases().into_iter().find(|case| name(case) == site.good).unwrap();
-        self.rebuilder.ask(&json!({
+    fn push(&mut self, good: &str, key: &(&str, String), case: &Value, qr: &str, more: &Value) -> Value {
+        let good = self.cases().into_iter().find(|case| name(case) == good).unwrap();
+        let mut question = json!({
             "case": case,
             "good": good,
             "device": self.vectors["device"],
             "keys": self.vectors["keys"],
             "qr": qr,
-            site.key.0: site.key.1,
-            "source": format!("127.0.0.{source}"),
-        }))
+            key.0: key.1,
+        });
+        for (name, value) in more.as_object().unwrap() {
+            question[name] = value.clone();
+        }
+        let answer = self.rebuilder.ask(&question);
+        assert_eq!(
+            answer["fault"],
+            Value::Null,
+            "what the interface document says of {}",
+            name(case)
+        );
+        answer
+    }
+
+    fn master(&self) -> String {
+        self.vectors["keys"]["provisioningMasterKey"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// On a monitor whose clock says what the case says. It was never provisioned, so that its time floor is the release
+    /// date, which its QR code tells: where the case is about another floor, the payload's times move with it.
+    fn refuses_at_its_time(&mut self, case: &Value) {
+        let synchronised = if case["synchronised"] == true {
+            ":synchronised"
+        } else {
+            ""
+        };
+        let clock = format!("clock:{}{synchronised}", case["nowMs"]);
+        let simulator = Simulator::start(&self.master(), &["--device-id", DEVICE, "--fault", &clock]);
+        let qr = simulator.qr(DEVICE);
+        let shown = serde_json::from_str::<Value>(&qr).unwrap()["timestamp"]
+            .as_i64()
+            .unwrap();
+        let delta = match case["floorMs"].as_i64().unwrap() {
+            0 => 0,
+            floor => shown - floor,
+        };
+        let more = json!({ "source": "127.0.0.1", "delta": delta });
+        let answer = self.push("accept-hs256", &("master", self.master()), case, &qr, &more);
+        expect(case, &answer);
+        assert_eq!(answer["after"], case["expect"]["status"], "{}", name(case));
     }
 
     fn refuses_each(&mut self, anchor: Anchor, refusals: &[Value]) {
         let (good, key) = match anchor {
-            Anchor::Hmac => {
-                let master = self.vectors["keys"]["provisioningMasterKey"].as_str().unwrap();
-                ("accept-hs256", ("master", master.to_owned()))
-            }
+            Anchor::Hmac => ("accept-hs256", ("master", self.master())),
             Anchor::Ed25519 => ("accept-eddsa", ("seed", key_text(&SEED))),
         };
-        let live = Live {
-            site: Site::new(anchor, &key.1),
-            good,
-            key,
-        };
+        let site = Site::new(anchor, &key.1);
+        let from = |address: usize| json!({ "source": format!("127.0.0.{address}") });
         let mut session = None;
         for (index, case) in refusals.iter().enumerate() {
-            let qr = session.take().unwrap_or_else(|| live.site.pair());
+            let qr = session.take().unwrap_or_else(|| site.pair());
             // Envelopes that do not open make an address wait: each comes from another.
-            let answer = self.push(&live, case, &qr, index + 2);
-            let expected = &case["expect"];
-            let code = expected["error"].as_str().unwrap();
-            assert_eq!(answer["code"], code, "{}: {answer}", name(case));
-            assert_eq!(answer["status"], http_status(code), "{}: {answer}", name(case));
-            assert_eq!(live.site.status(), expected["status"], "{}", name(case));
-            if expected["status"] == "READY_TO_PAIR" {
+            let answer = self.push(good, &key, case, &qr, &from(index + 2));
+            expect(case, &answer);
+            let then = &case["expect"]["status"];
+            assert_eq!(&site.status(), then, "{}", name(case));
+            if then == "READY_TO_PAIR" {
                 session = Some(qr);
             }
         }
         // The control: what is rebuilt in the same way and not broken is accepted.
         let control = self.cases().into_iter().find(|case| name(case) == good).unwrap();
-        let qr = session.unwrap_or_else(|| live.site.pair());
-        let answer = self.push(&live, &control, &qr, 1);
+        let qr = session.unwrap_or_else(|| site.pair());
+        let answer = self.push(good, &key, &control, &qr, &from(1));
         assert_eq!(answer["status"], 200, "{answer}");
-        assert_eq!(live.site.status(), "PROVISIONED");
+        assert_eq!(site.status(), "PROVISIONED");
     }
 }
 
-/// A device and the key of its anchor, by the name that `rebuild.py` knows.
-struct Live {
-    site: Site,
-    good: &'static str,
-    key: (&'static str, String),
+fn expect(case: &Value, answer: &Value) {
+    let code = case["expect"]["error"].as_str().unwrap();
+    assert_eq!(answer["code"], code, "{}: {answer}", name(case));
+    assert_eq!(answer["status"], http_status(code), "{}: {answer}", name(case));
 }
 
 /// The table of `protocol.md`, "Validation order".

@@ -15,7 +15,7 @@ use zmon_tests::station::SERVER_HOST;
 
 /// The vectors' device, so that their certificates fit.
 pub(crate) const DEVICE: &str = "ZM-ICU-MON-04";
-const PIN: &str = "strangers-pin-5519";
+pub(crate) const PIN: &str = "strangers-pin-5519";
 
 /// What a device trusts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum Anchor {
 }
 
 /// A program of this workspace, built beside this test.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(2).unwrap().join(name);
     assert!(path.exists(), "build it first: cargo build --workspace --bins");
@@ -109,11 +109,7 @@ impl Site {
 
     /// A new or changed file for its owner alone.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        let _ = fs::remove_file(&path);
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(path).unwrap();
-        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        write_private(&self.path(name), text);
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
@@ -159,9 +155,7 @@ impl Site {
     pub(crate) fn pair(&self) -> String {
         let png = self.path("qr.png");
         succeed(self.device(&["pair", "--no-wait", "--png"]).arg(&png));
-        let mut prepared = rqrr::PreparedImage::prepare(image::open(png).unwrap().to_luma8());
-        let grids = prepared.detect_grids();
-        grids[0].decode().unwrap().1
+        qr_text(&png)
     }
 
     pub(crate) fn status(&self) -> String {
@@ -183,6 +177,21 @@ impl Site {
         self.write(&format!("{folder}/key.pem"), &client.key.pkcs8_pem());
         self.path(folder)
     }
+}
+
+/// The text in a picture of a QR code.
+pub(crate) fn qr_text(picture: &Path) -> String {
+    let mut prepared = rqrr::PreparedImage::prepare(image::open(picture).unwrap().to_luma8());
+    let grids = prepared.detect_grids();
+    grids[0].decode().unwrap().1
+}
+
+/// A new or changed file for its owner alone.
+pub(crate) fn write_private(path: &Path, text: &str) {
+    let _ = fs::remove_file(path);
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).unwrap();
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
 }
 
 /// A key of 32 bytes as text.

@@ -1,6 +1,6 @@
 //! Python and JavaScript for the tests by strangers: `target/strangers/venv` and `target/strangers/javascript`.
 //!
-//! Made from the pins in `examples/`, and again only when those change. Where it cannot be made, the folder holds a file
+//! Made from the pins in `examples/` and `tests/strangers/`, and again only when those change. Where it cannot be made, the folder holds a file
 //! `missing` with the reason instead, and the tests that need it count as skipped.
 
 use std::fs;
@@ -20,7 +20,10 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<String> {
     let examples = workspace.root().join("examples");
     let python = Kit {
         folder: target.join("python"),
-        pins: vec![examples.join("python/requirements.txt")],
+        pins: vec![
+            examples.join("python/requirements.txt"),
+            workspace.root().join("tests/strangers/requirements.txt"),
+        ],
         tools: &[("python3", &["--version"])],
         make: make_python,
     };
@@ -94,8 +97,8 @@ fn make_python(kit: &Kit) -> Result<()> {
     quietly(Command::new("python3").arg("-m").arg("venv").arg(&venv))?;
     quietly(
         Command::new(venv.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-            .args(&kit.pins),
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(kit.pins.iter().flat_map(|pins| [Path::new("-r"), pins])),
     )
 }
 
