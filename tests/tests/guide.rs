@@ -6,6 +6,10 @@ use std::path::Path;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
+use zmon_domain::identity::DeviceId;
+use zmon_domain::pairing::SessionPrivateKey;
+use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
+use zmon_ports::PayloadEnvelope;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -36,18 +40,47 @@ fn it_shows_the_first_qr_vector() {
 }
 
 #[test]
-fn it_shows_the_envelope_of_a_payload_vector() {
+fn it_shows_a_payload_vector_from_the_inside_out() {
     let vectors = vectors("vectors/payload-v1.json");
     let cases = vectors["cases"].as_array().unwrap();
     let case = cases.iter().find(|case| case["name"] == "accept-hs256").unwrap();
     let body = case["body"].as_str().unwrap();
-    let header = Base64UrlUnpadded::decode_vec(body.split('.').next().unwrap()).unwrap();
-    let lengths: String = body.split('.').map(|part| part.len().to_string()).collect();
+    let text = |member: &Value| member.as_str().unwrap().to_owned();
+    let [public, private] = ["sessionPublicKey", "sessionPrivateKey"].map(|name| text(&vectors["device"][name]));
+
+    let device_id = DeviceId::parse(vectors["device"]["deviceId"].as_str().unwrap()).unwrap();
+    let anchor = TrustAnchor::Ed25519 { public_key: [0; 32] };
+    let mut key: [u8; 32] = decoded(&private).try_into().unwrap();
+    let opened = JoseEnvelope::new(anchor, &device_id)
+        .open(body.as_bytes(), &SessionPrivateKey::take(&mut key))
+        .unwrap();
+    let [signed_header, payload, signature]: [&str; 3] =
+        opened.0.expose().split('.').collect::<Vec<_>>().try_into().unwrap();
+    let length = payload.len();
+    let mut payload = String::from_utf8(decoded(payload)).unwrap();
+    while let Some(start) = payload.find("-----BEGIN") {
+        let end = start + payload[start..].find('"').unwrap();
+        payload.replace_range(start..end, "PEM");
+    }
+    let [signed_header, header] =
+        [signed_header, body.split('.').next().unwrap()].map(|header| String::from_utf8(decoded(header)).unwrap());
+    let lengths: Vec<_> = body.split('.').map(|part| part.len().to_string()).collect();
     let hash: String = digest(&SHA256, body.as_bytes())
         .as_ref()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let expected = format!("{}{lengths}SHA-256ofthebody:{hash}", String::from_utf8(header).unwrap());
+    let expected = format!(
+        "device key {} session key {public}, its private half {private} payload {payload} \
+         JWS header {signed_header}, payload of {length}, signature {signature} \
+         JWE header {header} five parts of {} SHA-256 of the body: {hash}",
+        text(&vectors["keys"]["deviceVerificationKey"]),
+        lengths.join(" "),
+    );
+    let expected: String = expected.split_whitespace().collect();
     assert!(guide().contains(&expected), "{expected}");
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    Base64UrlUnpadded::decode_vec(text).unwrap()
 }

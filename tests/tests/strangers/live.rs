@@ -12,7 +12,7 @@ use zmon_testkit::pki::KeyType;
 use zmon_testkit::skip::skip;
 
 use crate::kit::{Lines, Node, Python, repository};
-use crate::site::{Anchor, DEVICE, Site, key_text, said, succeed, with};
+use crate::site::{Anchor, DEVICE, Site, key_text, said, station, succeed, with};
 
 const KEY: [u8; 32] = [29; 32];
 
@@ -52,13 +52,14 @@ enum Client {
     Curl,
 }
 
-struct Strangers {
+/// Every client, and whoever verifies receipts.
+pub(crate) struct Strangers {
     python: Python,
     node: Node,
 }
 
 impl Strangers {
-    fn find() -> Result<Self, String> {
+    pub(crate) fn find() -> Result<Self, String> {
         let curl = Command::new("curl").arg("--version").output();
         if !curl.is_ok_and(|output| output.status.success()) {
             return Err("curl is not installed".into());
@@ -115,7 +116,7 @@ impl Strangers {
         let kept = succeed(&mut site.device(&["status", "--receipt"]));
         assert_eq!(kept.trim(), first, "the receipt outlives a restart");
         site.write("receipt", &first);
-        self.everybody_verifies(site, &receipt, &body, &certificate);
+        self.everybody_verifies(&site.path("station"), &receipt, &body, &certificate);
         for (what, receipt, body) in [
             ("signature", tampered(&first, 2), &body),
             ("claims", tampered(&first, 1), &body),
@@ -123,7 +124,7 @@ impl Strangers {
             ("body", first, &other),
         ] {
             site.write("tampered", &receipt);
-            self.nobody_verifies(what, site, &site.path("tampered"), body, &certificate);
+            self.nobody_verifies(what, &site.path("station"), &site.path("tampered"), body, &certificate);
         }
         site.deprovision();
     }
@@ -219,13 +220,12 @@ impl Strangers {
     }
 
     /// In Rust, Python and JavaScript.
-    fn verifiers(&self, site: &Site, receipt: &Path, body: &Path, certificate: &Path) -> [Output; 3] {
-        let home = site.path("station");
+    fn verifiers(&self, home: &Path, receipt: &Path, body: &Path, certificate: &Path) -> [Output; 3] {
         let foreign = |mut command: Command| {
-            command.arg(receipt).arg("--home").arg(&home);
+            command.arg(receipt).arg("--home").arg(home);
             command
         };
-        let mut ours = site.station(&["verify-receipt"]);
+        let mut ours = station(home, &["verify-receipt"]);
         ours.arg(receipt);
         let python = foreign(self.python.script("examples/python/verify_receipt.py"));
         let javascript = foreign(self.node.script("verify_receipt.mjs"));
@@ -236,14 +236,14 @@ impl Strangers {
         })
     }
 
-    fn everybody_verifies(&self, site: &Site, receipt: &Path, body: &Path, certificate: &Path) {
-        for outcome in self.verifiers(site, receipt, body, certificate) {
+    pub(crate) fn everybody_verifies(&self, home: &Path, receipt: &Path, body: &Path, certificate: &Path) {
+        for outcome in self.verifiers(home, receipt, body, certificate) {
             assert!(outcome.status.success(), "{}", said(&outcome));
         }
     }
 
-    fn nobody_verifies(&self, what: &str, site: &Site, receipt: &Path, body: &Path, certificate: &Path) {
-        for outcome in self.verifiers(site, receipt, body, certificate) {
+    pub(crate) fn nobody_verifies(&self, what: &str, home: &Path, receipt: &Path, body: &Path, certificate: &Path) {
+        for outcome in self.verifiers(home, receipt, body, certificate) {
             let words = said(&outcome);
             assert!(
                 !outcome.status.success() && words.contains("he receipt"),

@@ -6,6 +6,7 @@ mod kit;
 mod live;
 mod negatives;
 mod payloads;
+mod receipts;
 mod simulator;
 mod site;
 mod store;

@@ -32,6 +32,13 @@ pub(crate) fn program(name: &str) -> PathBuf {
     path
 }
 
+/// `zmon-station` with this folder.
+pub(crate) fn station(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program("zmon-station"));
+    command.arg("--home").arg(home).args(arguments);
+    command
+}
+
 /// The output of a program that has to succeed.
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -118,9 +125,7 @@ impl Site {
 
     /// `zmon-station` with this station's folder.
     pub(crate) fn station(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program("zmon-station"));
-        command.arg("--home").arg(self.path("station")).args(arguments);
-        command
+        station(&self.path("station"), arguments)
     }
 
     /// `zmon-provision` with this device's configuration.

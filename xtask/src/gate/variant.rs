@@ -1,4 +1,4 @@
-//! What a release is built from has no simulation in it.
+//! What a release is built from has no simulation in it, nor anything else that is for development alone.
 
 use std::process::Command;
 
@@ -9,23 +9,26 @@ use crate::workspace::Workspace;
 
 /// The device's program.
 const PROGRAM: &str = "zmon-app";
-/// The feature that no release has, in any crate.
+/// The feature that makes a device able to simulate.
 const SIMULATION: &str = "simulation";
+/// The features that no release has, in any crate: the other one describes interfaces, for documents.
+const NEVER_RELEASED: [&str; 2] = [SIMULATION, "openapi"];
 
-/// Compiles the device as a release does, and makes sure that its features, and those of all crates in it, name no
-/// simulation.
+/// Compiles the device as a release does, and makes sure that its features, and those of all crates in it, name nothing that is
+/// for development alone.
 pub(super) fn check(workspace: &Workspace) -> Result<String> {
     let tree = features(workspace, &[])?;
-    let released = simulating(&tree);
+    let released = for_development(&tree);
     if !released.is_empty() {
         bail!(
-            "the release of {PROGRAM} would be able to simulate ({}): no default feature may name `{SIMULATION}`",
-            released.join(", ")
+            "the release of {PROGRAM} would hold what is for development alone ({}): no default feature may name one of {}",
+            released.join(", "),
+            NEVER_RELEASED.join(", ")
         );
     }
     // The look itself: it finds the feature where it is.
     let tree = features(workspace, &["--features", SIMULATION])?;
-    let asked = simulating(&tree);
+    let asked = for_development(&tree);
     ensure!(
         asked.iter().any(|package| package.starts_with(PROGRAM)),
         "{PROGRAM} has no feature `{SIMULATION}`, or cargo tells of features in another way; mend this check"
@@ -52,12 +55,16 @@ fn features(workspace: &Workspace, chosen: &[&str]) -> Result<String> {
     String::from_utf8(output.stdout).context("cargo tree wrote no text")
 }
 
-/// The packages whose features name a simulation.
-fn simulating(tree: &str) -> Vec<&str> {
+/// The packages whose features name what is for development alone.
+fn for_development(tree: &str) -> Vec<&str> {
     tree.lines()
         .filter_map(|line| line.split_once('|'))
         // A crate that stands there again is marked behind its features.
-        .filter(|(_, features)| features.split([',', ' ']).any(|feature| feature == SIMULATION))
+        .filter(|(_, features)| {
+            features
+                .split([',', ' '])
+                .any(|feature| NEVER_RELEASED.contains(&feature))
+        })
         .map(|(package, _)| package)
         .collect()
 }
@@ -67,13 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_finds_a_simulation_in_any_crate() {
+    fn it_finds_what_is_for_development_in_any_crate() {
         let tree = "zmon-app v0.1.0 (/there)|\nserde v1.0.0|default,std\nzmon-ports v0.1.0 (/there)|simulation (*)\n\
                     zmon-service v0.1.0 (/there)|default,simulation\nother v1.0.0|simulations";
         assert_eq!(
-            simulating(tree),
+            for_development(tree),
             ["zmon-ports v0.1.0 (/there)", "zmon-service v0.1.0 (/there)"]
         );
-        assert!(simulating("zmon-app v0.1.0 (/simulation)|default").is_empty());
+        assert!(for_development("zmon-app v0.1.0 (/simulation)|default").is_empty());
+        assert_eq!(for_development("zmon-local-api v0.1.0|openapi").len(), 1);
     }
 }

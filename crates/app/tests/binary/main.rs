@@ -7,3 +7,4 @@ mod ports;
 mod service_manager;
 mod store;
 mod support;
+mod trust;
