@@ -14,7 +14,7 @@ for line in sys.stdin:
     if "watch" in asked:
         said = interface.watch(asked["watch"]) or {}
     elif "events" in asked:
-        said = interface.events(asked["events"])
+        said = interface.events(asked["interface"], asked["events"])
     elif asked:
         said = interface.ask(asked)
     else:

@@ -12,7 +12,7 @@ import zmon
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
-DOCUMENTS = {name: json.loads((DOCS / f"openapi-{name}.json").read_text()) for name in ("push", "control")}
+DOCUMENTS = {name: json.loads((DOCS / f"openapi-{name}.json").read_text()) for name in ("push", "control", "application")}
 PATIENCE = 60
 
 
@@ -37,7 +37,7 @@ def objection(interface: str, schema: dict, instance) -> str | None:
 def fault(interface: str, asked: dict, status: int, headers, body: bytes) -> str | None:
     """What the document does not say of this answer."""
     document = DOCUMENTS[interface]
-    operation = document["paths"].get(asked["path"], {}).get(asked["method"].lower())
+    operation = document["paths"].get(asked["path"].split("?")[0], {}).get(asked["method"].lower())
     if operation:
         responses = [response for listed, response in operation["responses"].items() if int(listed) == status]
     else:
@@ -74,21 +74,25 @@ class Local(http.client.HTTPConnection):
 
 
 def ask(asked: dict) -> dict:
-    """A request with `interface` (push or control), `method`, `path`, and where wanted `headers`, `body` (text), `source` (the
-    address to come from) and `stall` (the last byte is never sent); to the `qr` code's monitor, or to `socket`.
+    """A request with `interface` (push, control or application), `method`, `path`, and where wanted `headers`, `body` (text), `source` (the
+    address to come from) and `stall` (the last byte is never sent) and
+    `until` (the status up to which it is sent again); to the `qr` code's monitor, or to `socket`.
     The answer: `status`, `code`, `body`, and as `fault` what the document does not say of it."""
     interface = asked["interface"]
-    connection = Local(asked["socket"]) if interface == "control" else zmon.Pinned(asked["qr"], asked.get("source"))
+    connection = zmon.Pinned(asked["qr"], asked.get("source")) if interface == "push" else Local(asked["socket"])
     body = asked.get("body", "").encode("latin-1")
     try:
-        connection.putrequest(asked["method"], asked["path"])
-        for name, value in asked.get("headers", {}).items():
-            connection.putheader(name, value)
-        if body:
-            connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body[:-1] if asked.get("stall") else body)
-        answer = connection.getresponse()
-        content = answer.read()
+        for _ in range(500 if "until" in asked else 1):
+            connection.putrequest(asked["method"], asked["path"])
+            for name, value in asked.get("headers", {}).items():
+                connection.putheader(name, value)
+            if body:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body[:-1] if asked.get("stall") else body)
+            answer = connection.getresponse()
+            content = answer.read()
+            if answer.status == asked.get("until"):
+                break
     finally:
         connection.close()
     wrong = fault(interface, asked, answer.status, answer.headers, content)
@@ -117,14 +121,15 @@ def watch(path: str) -> None:
     threading.Thread(target=read, daemon=True).start()
 
 
-def events(names: list[str]) -> dict:
+def events(interface: str, names: list[str]) -> dict:
     """Waits until each of these events has come; gives what the document does not say of those that came."""
-    stream = DOCUMENTS["control"]["paths"]["/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    answer = DOCUMENTS[interface]["paths"]["/v1/events"]["get"]["responses"]["200"]
+    item = answer["content"]["text/event-stream"]["x-event"]
     awaited, wrong = set(names), []
     while awaited:
         event = EVENTS.get(timeout=PATIENCE)
         awaited.discard(event["event"])
-        said = objection("control", stream["x-event"], event)
+        said = objection(interface, item, event)
         wrong += [f"{event}: {said}"] if said else []
     return {"fault": "; ".join(wrong) or None}
 

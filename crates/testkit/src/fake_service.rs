@@ -87,6 +87,7 @@ struct Script {
     rotate_key: Result<(), ProvisioningError>,
     cancel: Result<(), ProvisioningError>,
     acknowledge: Result<(), ProvisioningError>,
+    read: Result<(), ProvisioningError>,
     applied: Vec<(Vec<u8>, PairingCode)>,
     refusals: Vec<ErrorCode>,
     calls: Vec<Call>,
@@ -130,6 +131,7 @@ impl FakeService {
             rotate_key: Ok(()),
             cancel: Ok(()),
             acknowledge: Ok(()),
+            read: Ok(()),
             applied: Vec::new(),
             refusals: Vec::new(),
             calls: Vec::new(),
@@ -197,6 +199,11 @@ impl FakeService {
     /// What acknowledging gives from now on.
     pub fn acknowledge_with(&self, outcome: Result<(), ProvisioningError>) {
         self.script().acknowledge = outcome;
+    }
+
+    /// What reading configuration and credentials gives from now on; where it is good, what is installed.
+    pub fn read_with(&self, outcome: Result<(), ProvisioningError>) {
+        self.script().read = outcome;
     }
 
     /// Sends a signal to every subscriber.
@@ -338,6 +345,7 @@ impl ConfigurationAccess for FakeService {
     async fn read_credentials(&self, reader: Peer) -> Result<ActiveCredentials, ProvisioningError> {
         let mut script = self.script();
         script.calls.push(Call::ReadCredentials(reader));
+        script.read.clone()?;
         let installed = script.report.installed.as_ref().ok_or(ErrorCode::NotProvisioned)?;
         Ok(ActiveCredentials {
             credentials: credentials(),
@@ -347,6 +355,7 @@ impl ConfigurationAccess for FakeService {
 
     async fn show_configuration(&self) -> Result<ActiveConfiguration, ProvisioningError> {
         let script = self.script();
+        script.read.clone()?;
         let installed = script.report.installed.as_ref().ok_or(ErrorCode::NotProvisioned)?;
         let change = SettingChange {
             at: installed.completed_at,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -94,13 +94,14 @@ impl Site {
             .unwrap()
             .port();
         let here = site.directory.path().display();
+        let group = fs::metadata(site.directory.path()).unwrap().gid();
         site.write(
             "config.toml",
             &format!(
                 "[device]\nid = \"{DEVICE}\"\nserial_number = \"S1\"\naddress = \"127.0.0.1\"\n[listener]\nport = {port}\n\
                  [store]\npath = \"{here}/store.db\"\nkey_file = \"{here}/store.key\"\n\
                  [trust]\n{trust} = \"{here}/trust\"\n[control]\nsocket = \"{here}/control.sock\"\n\
-                 [application]\nprovisioned_file = \"{here}/provisioned\"\n\
+                 [application]\ngroup = \"{group}\"\nsocket = \"{here}/application.sock\"\nprovisioned_file = \"{here}/provisioned\"\n\
                  [admin]\npin_hash_file = \"{here}/pin.hash\"\n"
             ),
         );

@@ -71,10 +71,10 @@ fn generated(workspace: &Workspace) -> Command {
     command
 }
 
-/// Every document that people read: at the root, in `docs` and in `examples`.
+/// Every document that people read: at the root and below `docs`.
 fn documents(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in [root.to_owned(), root.join("docs"), root.join("examples")] {
+    for folder in [root.to_owned(), root.join("docs")] {
         for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "md") {
