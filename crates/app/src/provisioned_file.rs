@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::Serialize;
 use tracing::{error, info};
 use zmon_ports::{EventSubscription, ProvisioningService, StatusReport};
 
@@ -11,6 +11,15 @@ use crate::files;
 
 /// Anybody who reaches the directory may read it; it holds nothing secret.
 const MODE: u32 = 0o644;
+
+/// One line of JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Content<'a> {
+    status: &'a str,
+    device_id: &'a str,
+    completed_at: u64,
+}
 
 /// Keeps the file in step with the status.
 #[derive(Debug)]
@@ -34,12 +43,12 @@ impl ProvisionedFile {
     /// again: the device works without the file.
     pub fn update(&mut self, report: &StatusReport) {
         let wanted = report.installed.as_ref().map(|installed| {
-            let status = json!({
-                "status": report.status.as_str(),
-                "deviceId": installed.settings.device_id.as_str(),
-                "completedAt": installed.completed_at.as_millis(),
-            });
-            format!("{status}\n")
+            let content = Content {
+                status: report.status.as_str(),
+                device_id: installed.settings.device_id.as_str(),
+                completed_at: installed.completed_at.as_millis(),
+            };
+            serde_json::to_string(&content).unwrap_or_default() + "\n"
         });
         if self.known.as_ref() == Some(&wanted) {
             return;
@@ -99,7 +108,7 @@ mod tests {
         }
         file.update(&report(Status::Provisioned));
         let text = fs::read_to_string(&path).unwrap();
-        let expected = "{\"completedAt\":1764000000000,\"deviceId\":\"ZM-ICU-MON-04\",\"status\":\"PROVISIONED\"}\n";
+        let expected = "{\"status\":\"PROVISIONED\",\"deviceId\":\"ZM-ICU-MON-04\",\"completedAt\":1764000000000}\n";
         assert_eq!(text, expected);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zmon_domain::audit::{AUDIT_FORMAT, AuditEvent};
@@ -188,13 +188,29 @@ async fn export_to(reach: &Reach, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The first line of an export.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    format: &'a str,
+    device_id: &'a str,
+    count: u64,
+    head: &'a str,
+}
+
 /// Everything up to the head that stood at the beginning; gives the number of records.
 async fn export(reach: &Reach, out: &mut impl Write) -> Result<u64, Failure> {
     let failed = |fault: io::Error| Failure::Other(format!("the export cannot be written: {fault}"));
     let mut piece = reach.audit_page(1, PIECE).await?;
     let count = piece.count;
-    let head = json!({ "format": AUDIT_FORMAT, "deviceId": piece.device_id, "count": count, "head": piece.head });
-    writeln!(out, "{head}").map_err(failed)?;
+    let head = Head {
+        format: AUDIT_FORMAT,
+        device_id: &piece.device_id,
+        count,
+        head: &piece.head,
+    };
+    serde_json::to_writer(&mut *out, &head).map_err(|fault| failed(fault.into()))?;
+    out.write_all(b"\n").map_err(failed)?;
     let mut written = 0;
     while !piece.records.is_empty() && written < count {
         for record in piece.records.iter().filter(|record| record.sequence <= count) {
