@@ -6,8 +6,11 @@
 )]
 
 mod demo;
+mod dist;
 mod docs;
 mod gate;
+mod inspect;
+mod kit;
 mod layers;
 mod process;
 mod vectors;
@@ -17,8 +20,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum as _};
 
+use crate::dist::Target;
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -51,11 +55,29 @@ enum Command {
     },
     /// Make the Python and JavaScript libraries of the clients in `examples/`, below `target/strangers`.
     Strangers,
+    /// Build the device's program for ARM, below `target/dist`, and inspect it.
+    Dist {
+        /// For this kind of device; otherwise for all.
+        #[arg(long)]
+        target: Option<Target>,
+        /// Build a second time in another folder and compare every byte.
+        #[arg(long)]
+        twice: bool,
+    },
+    /// Compare programs that `dist` built with the expectations in `deploy/`.
+    Inspect {
+        /// For this kind of device; otherwise for all.
+        #[arg(long)]
+        target: Option<Target>,
+    },
     /// Provision a device in front of your eyes: two real processes, from the QR code to a restart.
     Demo {
         /// Leave the device running and its files in place.
         #[arg(long)]
         keep: bool,
+        /// Another device program than the one of this workspace, such as `dist` leaves.
+        #[arg(long, value_name = "PROGRAM")]
+        device: Option<PathBuf>,
     },
 }
 
@@ -78,8 +100,20 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Docs { write: false } => docs::check(&workspace, &command_names()).map(|report| done(&report)),
         Command::Vectors { file } => vectors::run(&workspace, file),
         Command::Strangers => gate::strangers::prepare(&workspace).map(|report| done(&report)),
-        Command::Demo { keep } => demo::run(&workspace, keep).map(|()| ExitCode::SUCCESS),
+        Command::Dist { target, twice } => dist::run(&workspace, &kinds(target), twice).map(|report| done(&report)),
+        Command::Inspect { target } => {
+            for target in kinds(target) {
+                println!("{}", dist::inspect(&workspace, target)?);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo { keep, device } => demo::run(&workspace, device.as_deref(), keep).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// The one that was asked for, or every kind of device.
+fn kinds(target: Option<Target>) -> Vec<Target> {
+    target.map_or_else(|| Target::value_variants().to_vec(), |target| vec![target])
 }
 
 fn done(report: &str) -> ExitCode {

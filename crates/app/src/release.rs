@@ -1,6 +1,9 @@
-//! When this software was released: injected by the build, never read from a clock.
+//! Which software this is and when it was released: injected by the build, never read from a clock.
 
 use zmon_domain::time::Timestamp;
+
+/// Version and commit, for people.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ZMON_COMMIT"), ")");
 
 const SECONDS: &str = env!("ZMON_RELEASE_DATE");
 

@@ -78,6 +78,11 @@ impl Device {
         })
     }
 
+    /// Its program.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The port in its QR code.
     pub(super) fn port(&self) -> u16 {
         self.port

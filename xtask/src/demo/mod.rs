@@ -20,8 +20,9 @@ use crate::workspace::Workspace;
 use device::Device;
 use station::Station;
 
-/// Tells the story; leaves nothing behind unless it is to `keep` device and files.
-pub(crate) fn run(workspace: &Workspace, keep: bool) -> Result<()> {
+/// Tells the story, with another `device` program where one is given; leaves nothing behind unless it is to `keep`
+/// device and files.
+pub(crate) fn run(workspace: &Workspace, device: Option<&Path>, keep: bool) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     println!("Z Monitor Provisioning: a monitor is paired with its Central Station, by two real programs.");
 
@@ -31,6 +32,7 @@ pub(crate) fn run(workspace: &Workspace, keep: bool) -> Result<()> {
     );
     let watch = Stopwatch::start();
     let programs = workspace.build_binaries()?;
+    let device = device.map_or_else(|| programs.join("zmon-provision"), Path::to_owned);
     interrupt.check()?;
     report::shown_after("zmon-provision and zmon-station are there", watch);
 
@@ -43,14 +45,14 @@ pub(crate) fn run(workspace: &Workspace, keep: bool) -> Result<()> {
         folder.path().join("station"),
         interrupt.clone(),
     );
-    let mut stage = story::set(&programs, station, folder.path(), keep, interrupt)?;
+    let mut stage = story::set(device, station, folder.path(), keep, interrupt)?;
     if let Err(error) = stage.play() {
         eprintln!("\nThe device's log ends with:\n{}\n", stage.device.log_tail(12));
         return Err(error);
     }
     if keep {
         let folder = folder.keep();
-        explain(&mut stage.device, &stage.station, &programs, &folder)?;
+        explain(&mut stage.device, &stage.station, &folder)?;
     } else {
         let status = stage.device.stop()?;
         if !status.success() {
@@ -62,12 +64,12 @@ pub(crate) fn run(workspace: &Workspace, keep: bool) -> Result<()> {
 }
 
 /// How to go on with a device that was left running.
-fn explain(device: &mut Device, station: &Station, programs: &Path, folder: &Path) -> Result<()> {
+fn explain(device: &mut Device, station: &Station, folder: &Path) -> Result<()> {
     let process = device.process()?;
     println!("\nDone. The device is still running; to go on:\n");
     let device_program = format!(
         "{} --config {}",
-        programs.join("zmon-provision").display(),
+        device.program().display(),
         device.configuration().display()
     );
     println!("   where it stands    {device_program} status");
@@ -75,7 +77,7 @@ fn explain(device: &mut Device, station: &Station, programs: &Path, folder: &Pat
     println!("   its log            less {}", device.log().display());
     println!(
         "   the other side     {} --home {} --help",
-        programs.join("zmon-station").display(),
+        station.program().display(),
         station.home().display()
     );
     println!("   to end it          kill {process} && rm -r {}", folder.display());

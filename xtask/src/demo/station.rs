@@ -37,6 +37,11 @@ impl Station {
         }
     }
 
+    /// Its program.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Where it keeps its keys.
     pub(super) fn home(&self) -> &Path {
         &self.home

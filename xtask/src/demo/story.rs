@@ -37,7 +37,13 @@ pub(super) struct Stage {
 }
 
 /// Chapter 2: the station makes its keys, and the device is commissioned with one derived from them.
-pub(super) fn set(programs: &Path, station: Station, folder: &Path, keep: bool, interrupt: Interrupt) -> Result<Stage> {
+pub(super) fn set(
+    program: PathBuf,
+    station: Station,
+    folder: &Path,
+    keep: bool,
+    interrupt: Interrupt,
+) -> Result<Stage> {
     report::chapter(
         2,
         "The Central Station makes its keys; the monitor is commissioned with its own",
@@ -54,13 +60,7 @@ pub(super) fn set(programs: &Path, station: Station, folder: &Path, keep: bool, 
     report::shown(&format!(
         "a certificate for the server {SERVER_HOST} is issued, to be pinned"
     ));
-    let device = Device::install(
-        programs.join("zmon-provision"),
-        &folder.join("device"),
-        &trust_key,
-        keep,
-        interrupt,
-    )?;
+    let device = Device::install(program, &folder.join("device"), &trust_key, keep, interrupt)?;
     Ok(Stage {
         device,
         station,

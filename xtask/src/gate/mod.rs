@@ -125,7 +125,7 @@ impl Gate {
     }
 
     fn demonstration(&mut self, workspace: &Workspace) {
-        if self.stage("demo", || demo::run(workspace, false).map(|()| String::new())) {
+        if self.stage("demo", || demo::run(workspace, None, false).map(|()| String::new())) {
             self.passed += 1;
         }
     }

@@ -24,7 +24,7 @@ use crate::administrator;
 use crate::configuration::{self, Configuration, Faults, Inputs};
 use crate::control_client::{ClientFault, ControlClient};
 use crate::entropy::SystemEntropy;
-use crate::{hardening, shutdown, telemetry, wiring};
+use crate::{hardening, release, shutdown, telemetry, wiring};
 use output::{complain, print, print_json};
 
 /// Longest PIN file that is read, in bytes.
@@ -50,7 +50,7 @@ pub enum Exit {
 
 /// Pairs a Z Monitor with its Central Station.
 #[derive(Debug, Parser)]
-#[command(name = "zmon-provision", version)]
+#[command(name = "zmon-provision", version = release::VERSION)]
 struct Cli {
     /// Configuration file [default: /etc/zmon-provision/config.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]

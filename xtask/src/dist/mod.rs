@@ -1,0 +1,225 @@
+//! `cargo xtask dist`: the device's program for ARM, built, inspected and named by version and commit.
+
+mod tools;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
+
+use crate::inspect::{self, Expectations};
+use crate::process::{self, Stopwatch};
+use crate::workspace::Workspace;
+use tools::Tools;
+
+/// The oldest glibc that a device may have: Debian 11.
+const GLIBC: &str = "2.31";
+/// What is built.
+const PACKAGE: &str = "zmon-app";
+const PROGRAM: &str = "zmon-provision";
+
+/// A kind of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    /// 64-bit ARM: Raspberry Pi 4 with a 64-bit system.
+    Aarch64,
+    /// 32-bit ARM with hardware floating point.
+    Armv7,
+}
+
+impl Target {
+    pub(crate) const fn triple(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "aarch64-unknown-linux-gnu",
+            Self::Armv7 => "armv7-unknown-linux-gnueabihf",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "aarch64",
+            Self::Armv7 => "armv7",
+        }
+    }
+
+    /// The committed expectations of its program.
+    pub(crate) fn expectations(self, workspace: &Workspace) -> Result<Expectations> {
+        let file = format!("deploy/inspect-{}.toml", self.name());
+        Expectations::read(&workspace.root().join(file))
+    }
+
+    /// Where `dist` leaves its program.
+    pub(crate) fn program(self, workspace: &Workspace) -> PathBuf {
+        folder(workspace).join(self.triple()).join(PROGRAM)
+    }
+}
+
+/// What `cargo xtask dist` leaves.
+fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("dist")
+}
+
+/// Builds for each target; with `twice` a second time in another folder, and compares every byte.
+pub(crate) fn run(workspace: &Workspace, targets: &[Target], twice: bool) -> Result<String> {
+    let tools = Tools::prepare(workspace)?;
+    let source = Source::read(workspace)?;
+    let mut report = Vec::new();
+    for target in targets {
+        tools::standard_library(*target)?;
+        let watch = Stopwatch::start();
+        let built = build(workspace, &tools, &source, *target, "build")?;
+        let seconds = watch.elapsed().as_secs();
+        if twice {
+            let again = build(workspace, &tools, &source, *target, "again")?;
+            ensure!(
+                fs::read(&built)? == fs::read(&again)?,
+                "{} and {} differ: the build is not reproducible",
+                built.display(),
+                again.display()
+            );
+        }
+        let program = target.program(workspace);
+        fs::create_dir_all(program.parent().context("a program is in a folder")?)?;
+        fs::copy(&built, &program).with_context(|| format!("cannot write {}", program.display()))?;
+        println!(
+            "built {} in {seconds} s{}",
+            program.display(),
+            if twice { ", twice the same" } else { "" }
+        );
+        match emulated(&program, *target) {
+            Ok(script) => println!("to see it here: cargo xtask demo --device {}", script.display()),
+            Err(missing) => println!("it cannot be run here: {missing:#}"),
+        }
+        report.push(inspect(workspace, *target)?);
+    }
+    Ok(report.join("\n"))
+}
+
+/// Compares what `dist` left for this target with its expectations.
+pub(crate) fn inspect(workspace: &Workspace, target: Target) -> Result<String> {
+    let program = target.program(workspace);
+    ensure!(
+        program.exists(),
+        "there is no {}; build it with `cargo xtask dist --target {}`",
+        program.display(),
+        target.name()
+    );
+    inspect::check(&program, &target.expectations(workspace)?, &builder(workspace)?)
+}
+
+/// What is built: which commit, and when it was made.
+struct Source {
+    commit: String,
+    seconds: String,
+}
+
+impl Source {
+    fn read(workspace: &Workspace) -> Result<Self> {
+        let git = |arguments: &[&str]| {
+            let output = Command::new("git")
+                .arg("-C")
+                .arg(workspace.root())
+                .args(arguments)
+                .output()
+                .context("cannot start git")?;
+            ensure!(
+                output.status.success(),
+                "git cannot tell the commit: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+            Ok::<_, anyhow::Error>(String::from_utf8(output.stdout)?.trim().to_owned())
+        };
+        let mut commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+        if !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
+            commit += "-changed";
+        }
+        Ok(Self {
+            commit,
+            seconds: git(&["log", "-1", "--format=%ct"])?,
+        })
+    }
+}
+
+fn build(workspace: &Workspace, tools: &Tools, source: &Source, target: Target, name: &str) -> Result<PathBuf> {
+    let built = folder(workspace).join(name);
+    let mut remap = String::new();
+    let mut prefixes = String::new();
+    for (path, neutral) in paths(workspace, &built)? {
+        remap += &format!(" --remap-path-prefix={path}={neutral}");
+        prefixes += &format!(" -ffile-prefix-map={path}={neutral}");
+    }
+    let mut command = workspace.plain_cargo("zigbuild");
+    tools.use_in(&mut command);
+    command
+        .args(["--release", "--locked", "-p", PACKAGE, "--bin", PROGRAM, "--target"])
+        .arg(format!("{}.{GLIBC}", target.triple()))
+        .env("CARGO_TARGET_DIR", &built)
+        .env("SOURCE_DATE_EPOCH", &source.seconds)
+        .env("ZMON_COMMIT", &source.commit)
+        .env("RUSTFLAGS", remap.trim())
+        .env(
+            format!("CFLAGS_{}", target.triple().replace('-', "_")),
+            format!("-fstack-protector-strong -D_FORTIFY_SOURCE=2{prefixes}"),
+        );
+    process::run(&mut command)?;
+    Ok(built.join(target.triple()).join("release").join(PROGRAM))
+}
+
+/// Paths of this machine that compilers write into what they make, and what stands there instead.
+fn paths(workspace: &Workspace, built: &Path) -> Result<Vec<(String, &'static str)>> {
+    let text = |path: &Path| {
+        path.to_str()
+            .map(str::to_owned)
+            .with_context(|| format!("{} is no UTF-8", path.display()))
+    };
+    // The last that fits counts.
+    Ok(vec![
+        (text(workspace.root())?, "/zmon"),
+        (text(built)?, "/build"),
+        (text(&cargo_home()?)?, "/cargo"),
+    ])
+}
+
+/// None of these may stand in a program.
+fn builder(workspace: &Workspace) -> Result<Vec<String>> {
+    let paths = paths(workspace, &folder(workspace))?;
+    let mut builder: Vec<_> = paths.into_iter().map(|(path, _)| path).collect();
+    builder.extend(
+        process::variable("HOME")
+            .and_then(|home| home.into_string().ok())
+            .map(|home| home + "/"),
+    );
+    Ok(builder)
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    process::variable("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| process::variable("HOME").map(|home| Path::new(&home).join(".cargo")))
+        .context("neither CARGO_HOME nor HOME is set")
+}
+
+/// Writes a script beside a program that runs it on this machine, by emulation.
+fn emulated(program: &Path, target: Target) -> Result<PathBuf> {
+    let (emulator, libraries) = match target {
+        Target::Aarch64 => ("qemu-aarch64-static", "/usr/aarch64-linux-gnu"),
+        Target::Armv7 => ("qemu-arm-static", "/usr/arm-linux-gnueabihf"),
+    };
+    ensure!(
+        Command::new(emulator).arg("--version").output().is_ok() && Path::new(libraries).exists(),
+        "{emulator} or {libraries} is missing (Debian: qemu-user-static, libc6-arm64-cross, libc6-armhf-cross)"
+    );
+    let script = program.with_file_name("emulated");
+    fs::write(
+        &script,
+        format!(
+            "#!/bin/sh\nexec {emulator} -L {libraries} {} \"$@\"\n",
+            program.display()
+        ),
+    )?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    Ok(script)
+}
