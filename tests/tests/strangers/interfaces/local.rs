@@ -50,6 +50,7 @@ fn lives_its_life(judge: &mut Judge) {
     );
 
     judge.gives(get("/v1/status"), 200);
+    judge.gives(post("/v1/store/rotate-key", ""), 200);
     judge.refuses(get("/v1/nothing"), 404, "NotFound");
     judge.refuses(("PUT", "/v1/status", json!({})), 405, "MethodNotAllowed");
     for path in ["/v1/receipt", "/v1/configuration"] {
@@ -222,6 +223,10 @@ fn refuses_what_no_device_can_be_brought_to(judge: &mut Judge) {
     for (code, status) in defects.into_iter().chain(refusals) {
         let error = ProvisioningError::from(code);
         service.generate_with(Err(error.clone()));
+        if status != 422 {
+            service.rotate_key_with(Err(error.clone()));
+            judge.refuses(post("/v1/store/rotate-key", ""), status, code.as_str());
+        }
         judge.refuses(post("/v1/pairing", ""), status, code.as_str());
         if status != 500 {
             continue;
