@@ -19,7 +19,7 @@ use zmon_domain::qr::QrCodeData;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_ports::{Clock, ProvisioningService, ProvisioningStore};
 use zmon_sqlcipher_certstore::SqlcipherStore;
-use zmon_testkit::fakes::ManualClock;
+use zmon_testkit::fakes::{FakeAnchor, ManualClock};
 use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
 use zmon_testkit::pki::NOW;
 
@@ -55,6 +55,7 @@ impl Bench {
             device_id,
             clock: Arc::new(ManualClock::new(NOW, true)),
             entropy: ScriptedEntropy::default(),
+            anchor_place: FakeAnchor::default(),
         };
         let directory = tempfile::tempdir().unwrap();
         let (store, device) = start(&blueprint, &directory).await;

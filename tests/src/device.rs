@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use zmon_domain::admin::AdministratorAuthorised;
+use zmon_domain::access::Peer;
+use zmon_domain::admin::{AdministratorAuthorised, AdministratorRequest};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::secret::SecretText;
@@ -17,13 +18,15 @@ use zmon_ports::{AdministratorCheck, Clock, Entropy, EntropyUnavailable};
 use zmon_qr_render::QrImageRenderer;
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
 use zmon_sqlcipher_certstore::{FileKeySource, SqlcipherStore};
-use zmon_testkit::fakes::ManualClock;
+use zmon_testkit::fakes::{FakeAnchor, ManualClock};
 use zmon_x509_facts::WebpkiCertificateFacts;
 
 /// The release date that these devices were built with: 2026-11-01.
 pub const RELEASE_DATE: Timestamp = Timestamp::from_millis(1_793_491_200_000);
 /// The PIN of [`OnePin`].
 pub const PIN: &str = "administrator-pin-4711";
+/// A PIN that [`OnePin`] never gets done with: what a power cut in the middle of a check looks like.
+pub const ENDLESS_PIN: &str = "endless";
 /// Where these devices listen.
 pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -37,6 +40,7 @@ pub type DeviceAdapters = Adapters<
     Arc<ManualClock>,
     ScriptedEntropy,
     OnePin,
+    FakeAnchor,
 >;
 
 /// A service on them.
@@ -53,6 +57,8 @@ pub struct Blueprint {
     pub clock: Arc<ManualClock>,
     /// Its chance.
     pub entropy: ScriptedEntropy,
+    /// Where its trust anchor stands.
+    pub anchor_place: FakeAnchor,
 }
 
 impl Blueprint {
@@ -85,6 +91,7 @@ impl Blueprint {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             administrators: OnePin,
+            anchor: self.anchor_place.clone(),
         };
         let profile = DeviceProfile {
             device_id: self.device_id.clone(),
@@ -136,11 +143,27 @@ fn unavailable(error: &std::io::Error) -> EntropyUnavailable {
     }
 }
 
+/// A request for an administrator's act with this PIN, from user 1000.
+#[must_use]
+pub fn administrator(pin: &str) -> AdministratorRequest {
+    AdministratorRequest {
+        pin: SecretText::new(pin.into()),
+        peer: Some(Peer {
+            uid: 1000,
+            gid: 1001,
+            pid: Some(1002),
+        }),
+    }
+}
+
 /// An administrator with the PIN [`PIN`].
 pub struct OnePin;
 
 impl AdministratorCheck for OnePin {
     async fn authorise(&self, pin: &SecretText) -> Result<AdministratorAuthorised, ProvisioningError> {
+        if pin.expose() == ENDLESS_PIN {
+            std::future::pending::<()>().await;
+        }
         if pin.expose() == PIN {
             Ok(AdministratorAuthorised::after_check("administrator"))
         } else {

@@ -15,17 +15,20 @@ use zmon_domain::machine::Persisted;
 use zmon_domain::pairing::{PairingCode, SessionPrivateKey, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::payload::{Members, SignedText};
 use zmon_domain::qr::QrImages;
-use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, InstalledConfiguration, Receipt, ReceiptClaims};
+use zmon_domain::result::{
+    ActiveConfiguration, ActiveCredentials, DestructionClaims, DestructionRecord, InstalledConfiguration, Receipt,
+    ReceiptClaims,
+};
 use zmon_domain::secret::SecretText;
-use zmon_domain::status::PersistedStatus;
+use zmon_domain::status::{PersistedStatus, Retirement};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{
     AuditStore, CertificateBundle, CertificateFacts, ConfigurationStore, EnvelopeFault, ListenerFault, ListenerOpened,
     Opened, PairingInbound, PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer, ReceiptFault, RenderFault,
-    SealReceipt, SignatureFault, StoreFault, StoredState,
+    SealDestruction, SealReceipt, SignatureFault, StoreFault, StoredState,
 };
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
-use zmon_testkit::fakes::{ManualClock, SeededEntropy};
+use zmon_testkit::fakes::{FakeAnchor, ManualClock, SeededEntropy};
 use zmon_testkit::payload::{good_facts, good_members};
 use zmon_testkit::pki::NOW;
 
@@ -33,7 +36,17 @@ use crate::device::{OnePin, RELEASE_DATE};
 
 /// The real service on adapters that cost nothing.
 pub type QuickDevice = CentralStationProvisioningService<
-    Adapters<NoStore, GlassEnvelope, GoodFacts, NoPictures, NoListener, Arc<ManualClock>, SeededEntropy, OnePin>,
+    Adapters<
+        NoStore,
+        GlassEnvelope,
+        GoodFacts,
+        NoPictures,
+        NoListener,
+        Arc<ManualClock>,
+        SeededEntropy,
+        OnePin,
+        FakeAnchor,
+    >,
 >;
 
 /// The id of these devices.
@@ -56,6 +69,7 @@ pub async fn start(seed: u64) -> Result<QuickDevice, ProvisioningError> {
         clock: Arc::new(ManualClock::new(NOW, true)),
         entropy: SeededEntropy::new(seed),
         administrators: OnePin,
+        anchor: FakeAnchor::default(),
     };
     let profile = DeviceProfile {
         device_id: device_id(),
@@ -120,6 +134,14 @@ impl PayloadEnvelope for GlassEnvelope {
     fn sign_receipt(&self, _claims: &ReceiptClaims, _key: &SecretText) -> Result<Receipt, ReceiptFault> {
         Ok(Receipt("receipt".into()))
     }
+
+    fn sign_destruction(
+        &self,
+        _claims: &DestructionClaims,
+        _key: &SecretText,
+    ) -> Result<DestructionRecord, ReceiptFault> {
+        Ok(DestructionRecord("record".into()))
+    }
 }
 
 /// Certificates that no rule objects to.
@@ -172,6 +194,9 @@ impl ProvisioningStore for NoStore {
             persisted: Persisted::Unprovisioned,
             time_floor: None,
             audit: AuditHead::EMPTY,
+            pin_misses: 0,
+            destruction: None,
+            retirement: None,
         })
     }
 
@@ -200,7 +225,30 @@ impl ProvisioningStore for NoStore {
         })
     }
 
-    async fn erase(&self, _at: Timestamp, _entries: &[AuditEntry]) -> Result<(), StoreFault> {
+    async fn erase(
+        &self,
+        _at: Timestamp,
+        _entries: &[AuditEntry],
+        _retire: bool,
+        seal: SealDestruction<'_>,
+    ) -> Result<DestructionRecord, StoreFault> {
+        seal(AuditHead::EMPTY, &SecretText::default()).map_err(|fault| StoreFault { cause: fault.cause })
+    }
+
+    async fn set_retirement(
+        &self,
+        _at: Timestamp,
+        _retirement: Option<Retirement>,
+        _entries: &[AuditEntry],
+    ) -> Result<(), StoreFault> {
+        Ok(())
+    }
+
+    async fn count_pin_miss(&self) -> Result<u32, StoreFault> {
+        Ok(1)
+    }
+
+    async fn forget_pin_misses(&self, _at: Timestamp, _entries: &[AuditEntry]) -> Result<(), StoreFault> {
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use zmon_domain::secret::SecretBytes;
 use zmon_domain::time::Timestamp;
 use zmon_payload_envelope::TrustAnchor;
 use zmon_ports::{ProvisioningService, ProvisioningStore};
-use zmon_testkit::fakes::ManualClock;
+use zmon_testkit::fakes::{FakeAnchor, ManualClock};
 
 use crate::device::{Blueprint, LOOPBACK, ScriptedEntropy};
 
@@ -161,6 +161,7 @@ async fn run_case(device: &VectorDevice, case: &Case) -> anyhow::Result<Seen> {
             },
         },
         clock: Arc::new(ManualClock::new(now, case.synchronised)),
+        anchor_place: FakeAnchor::default(),
         entropy: ScriptedEntropy {
             pairing_code: Some(device.pairing_code.clone()),
             session_key: Some(key_bytes(&device.session_private_key)?),

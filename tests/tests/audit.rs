@@ -7,17 +7,17 @@ use serde_json::{Map, Value, json};
 use zmon_domain::access::Peer;
 use zmon_domain::audit::{AuditEvent as E, AuditVerdict, REPEAT_WINDOW};
 use zmon_domain::error::ErrorCode as C;
-use zmon_domain::secret::SecretText;
 use zmon_domain::settings::SettingKey;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_ports::{AuditAccess, Clock, ConfigurationAccess, PairingInbound, ProvisioningService};
 use zmon_sqlcipher_certstore::AuditRecord;
 use zmon_testkit::https_client::HttpsClient;
+use zmon_testkit::pki::NOW;
 use zmon_tests::bench::{Bench, address, push, until};
-use zmon_tests::device::{LOOPBACK, PIN};
+use zmon_tests::device::{LOOPBACK, PIN, administrator};
 
 /// Events that nothing brings about yet. Whoever makes one happen takes it out of here.
-const NOT_YET: [E; 2] = [E::ConnectionTested, E::TimeFloorReset];
+const NOT_YET: [E; 1] = [E::ConnectionTested];
 const PEER: Peer = Peer {
     uid: 990,
     gid: 991,
@@ -49,7 +49,7 @@ async fn push_changed(bench: &Bench, change: impl FnOnce(&mut Map<String, Value>
 }
 
 async fn deprovision(bench: &Bench, pin: &str) -> Result<(), C> {
-    let outcome = bench.device.deprovision_device(SecretText::new(pin.into())).await;
+    let outcome = bench.device.deprovision_device(administrator(pin)).await;
     outcome.map_err(|refusal| refusal.code())
 }
 
@@ -112,7 +112,23 @@ async fn bring_about(bench: &Bench, event: E) -> bool {
             bench.device.read_credentials(PEER).await.unwrap();
         }
         E::DatabaseKeyRotated => bench.device.rotate_database_key().await.unwrap(),
-        E::ConnectionTested | E::TimeFloorReset => return false,
+        E::AdministratorAuthorised | E::TimeFloorReset => {
+            bench.device.reset_time_floor(administrator(PIN)).await.unwrap();
+        }
+        E::DeviceRetired | E::TrustAnchorErased => {
+            bench.device.retire_device(administrator(PIN)).await.unwrap();
+        }
+        E::TrustAnchorKept => {
+            bench.blueprint.anchor_place.refuse(Some("remove it"));
+            bench.device.retire_device(administrator(PIN)).await.unwrap_err();
+        }
+        E::DeviceCommissioned => {
+            bench.device.retire_device(administrator(PIN)).await.unwrap();
+            bench.blueprint.anchor_place.put(true);
+            let place = &bench.blueprint.anchor_place;
+            zmon_service::may_start(&bench.store, place, NOW).await.unwrap();
+        }
+        E::ConnectionTested => return false,
     }
     true
 }
@@ -276,7 +292,24 @@ async fn refuse(bench: &Bench, code: C) -> Found {
             assert_eq!(deprovision(bench, "wrong").await, Err(code));
             Found::Administrator
         }
-        C::StorageError | C::UnknownError | C::Cancelled | C::QrContentTooLong => Found::WithABrokenPart,
+        C::AdminLocked => {
+            for _ in 0..5 {
+                assert_eq!(deprovision(bench, "wrong").await, Err(C::AdminRequired));
+            }
+            assert_eq!(deprovision(bench, PIN).await, Err(code));
+            Found::Administrator
+        }
+        C::DeviceRetired => {
+            bench.device.retire_device(administrator(PIN)).await.unwrap();
+            let id = &bench.blueprint.device_id;
+            let refused = bench.device.generate_provisioning_qr_code(id, LOOPBACK).await;
+            assert_eq!(refused.unwrap_err().code(), code);
+            Found::Act
+        }
+        // It has an event of its own.
+        C::StorageError | C::UnknownError | C::Cancelled | C::QrContentTooLong | C::TrustAnchorKept => {
+            Found::WithABrokenPart
+        }
         C::ConfirmationRefused | C::ConfirmationTimeout => Found::NotYet,
     }
 }

@@ -16,10 +16,10 @@ use zmon_ports::{CertificateBundle, CertificateFacts, ProvisioningService};
 use zmon_qr_render::QrImageRenderer;
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
 use zmon_testkit::fake_store::FakeStore;
-use zmon_testkit::fakes::ManualClock;
+use zmon_testkit::fakes::{FakeAnchor, ManualClock};
 use zmon_testkit::https_client::HttpsClient;
 use zmon_testkit::pki::NOW;
-use zmon_tests::device::{LOOPBACK, OnePin, RELEASE_DATE, ScriptedEntropy};
+use zmon_tests::device::{LOOPBACK, OnePin, PIN, RELEASE_DATE, ScriptedEntropy, administrator};
 use zmon_tests::station::Station;
 use zmon_x509_facts::WebpkiCertificateFacts;
 
@@ -43,6 +43,7 @@ type FragileAdapters = Adapters<
     Arc<ManualClock>,
     ScriptedEntropy,
     OnePin,
+    FakeAnchor,
 >;
 
 struct Bench {
@@ -72,6 +73,7 @@ impl Bench {
             clock,
             entropy: ScriptedEntropy::default(),
             administrators: OnePin,
+            anchor: FakeAnchor::default(),
         };
         let profile = DeviceProfile {
             device_id: device_id.clone(),
@@ -149,4 +151,20 @@ async fn without_its_audit_record_there_is_no_pairing() {
     assert_eq!(refused.unwrap_err().code(), ErrorCode::StorageError);
     assert_eq!(bench.status().await, Status::Unprovisioned);
     assert!(bench.device.current_qr_code().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_count_misses_lets_nobody_guess_and_no_administrator_in() {
+    let bench = Bench::new().await;
+    bench.store.break_down("no space left on device");
+    for pin in ["0000", PIN, "0001"] {
+        let refused = bench.device.reset_time_floor(administrator(pin)).await;
+        assert_eq!(
+            refused.unwrap_err().code(),
+            ErrorCode::StorageError,
+            "the same for every PIN"
+        );
+    }
+    bench.store.repair();
+    bench.device.reset_time_floor(administrator(PIN)).await.unwrap();
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zmon_domain::error::ErrorCode;
-use zmon_domain::secret::SecretText;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_ports::ProvisioningService;
 use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
 use zmon_tests::bench::{Bench, address};
-use zmon_tests::device::{LOOPBACK, PIN};
+use zmon_tests::device::{LOOPBACK, PIN, administrator};
 use zmon_tests::quick;
 
 /// Of the service and the state machine.
@@ -21,12 +20,18 @@ const REAL_RACES: usize = 100;
 async fn one_of_two_payloads_wins_ten_thousand_times() {
     let device = quick::start(5).await.unwrap();
     let (mut in_progress, mut too_late) = (0, 0);
-    for race in 0..RACES {
+    let mut race = 0;
+    while race < RACES {
         let qr = device
             .generate_provisioning_qr_code(&quick::device_id(), LOOPBACK)
             .await
             .unwrap();
         let code = qr.fields().pairing_code.clone();
+        if code.expose().bytes().all(|letter| letter.is_ascii_digit()) {
+            // Two spellings of it are one body, which gets one receipt twice. The next session ends this one.
+            continue;
+        }
+        race += 1;
         let line = Arc::new(tokio::sync::Barrier::new(2));
         let racers = [code.expose().to_uppercase(), code.expose().to_lowercase()].map(|spelling| {
             let (device, code, line) = (device.clone(), code.clone(), Arc::clone(&line));
@@ -46,7 +51,7 @@ async fn one_of_two_payloads_wins_ten_thousand_times() {
             }
         }
         assert_eq!(winners, 1, "race {race}");
-        device.deprovision_device(SecretText::new(PIN.into())).await.unwrap();
+        device.deprovision_device(administrator(PIN)).await.unwrap();
     }
     assert_eq!(in_progress + too_late, RACES);
     println!("{in_progress} losers came while the winner was at work, {too_late} after it");
@@ -94,11 +99,7 @@ async fn one_of_two_pushes_wins_over_https_and_the_other_gets_409() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 409], "race {race}");
         assert_eq!(bench.status().await, Status::Provisioned);
-        bench
-            .device
-            .deprovision_device(SecretText::new(PIN.into()))
-            .await
-            .unwrap();
+        bench.device.deprovision_device(administrator(PIN)).await.unwrap();
     }
     println!("{in_progress} of {REAL_RACES} losers came while the winner was at work");
 }

@@ -21,7 +21,7 @@ use zmon_ports::{
 use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
 use zmon_testkit::pki::NOW;
 use zmon_tests::bench::{Bench, address, assert_refused, is_closed, push, until};
-use zmon_tests::device::{LOOPBACK, PIN};
+use zmon_tests::device::{LOOPBACK, PIN, administrator};
 use zmon_tests::station::Station;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -436,19 +436,15 @@ async fn a_new_database_key_changes_nothing_else_in_any_state() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_an_administrator_takes_it_all_away() {
     let mut bench = Bench::new().await;
-    let refused = bench.device.deprovision_device(SecretText::new(PIN.into())).await;
+    let refused = bench.device.deprovision_device(administrator(PIN)).await;
     assert_eq!(refused.unwrap_err().code(), ErrorCode::NotProvisioned);
     let qr = bench.open().await;
     assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);
-    let refused = bench.device.deprovision_device(SecretText::new("0000".into())).await;
+    let refused = bench.device.deprovision_device(administrator("0000")).await;
     assert_eq!(refused.unwrap_err().code(), ErrorCode::AdminRequired);
     assert_eq!(bench.status().await, Status::Provisioned);
 
-    bench
-        .device
-        .deprovision_device(SecretText::new(PIN.into()))
-        .await
-        .unwrap();
+    bench.device.deprovision_device(administrator(PIN)).await.unwrap();
     assert_eq!(bench.status().await, Status::Deprovisioned);
     assert!(is_closed(&qr).await);
     bench.restart().await;
@@ -516,11 +512,7 @@ async fn replays_are_refused_in_every_later_situation() {
         .apply_configuration(body.clone(), &qr.fields().pairing_code)
         .await;
     assert_eq!(outcome.unwrap_err().code(), ErrorCode::AlreadyProvisioned);
-    bench
-        .device
-        .deprovision_device(SecretText::new(PIN.into()))
-        .await
-        .unwrap();
+    bench.device.deprovision_device(administrator(PIN)).await.unwrap();
     let outcome = bench
         .device
         .apply_configuration(body.clone(), &qr.fields().pairing_code)

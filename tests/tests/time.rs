@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use zmon_domain::error::ErrorCode;
-use zmon_domain::secret::SecretText;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_domain::time::{MAX_AGE_OF_RELEASE, Timestamp};
 use zmon_ports::{ProvisioningService, ProvisioningStore};
 use zmon_testkit::pki::NOW;
 use zmon_tests::bench::{Bench, assert_refused, is_closed, push};
-use zmon_tests::device::{PIN, RELEASE_DATE};
+use zmon_tests::device::{PIN, RELEASE_DATE, administrator};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// What a clock without a battery says half a minute after power came.
@@ -118,11 +117,7 @@ async fn it_keeps_the_floor_over_a_reboot_into_1970_and_gives_it_up_with_the_con
     assert_eq!(bench.status().await, Status::Provisioned);
     assert_eq!(floor(&mut bench).await, Some(NOW));
 
-    bench
-        .device
-        .deprovision_device(SecretText::new(PIN.into()))
-        .await
-        .unwrap();
+    bench.device.deprovision_device(administrator(PIN)).await.unwrap();
     assert_eq!(floor(&mut bench).await, None);
     // A payload from before the old floor is good again; one from before the release never is.
     let qr = bench.open().await;

@@ -1,16 +1,24 @@
 //! The administrator's PIN: an Argon2id hash in a file.
+//!
+//! # Who may set it
+//! The file stands in a directory that is root's, readable for the service's group and writable for nobody else: so the
+//! service can check a PIN, but neither it nor anybody who took it over can set another. Root sets the PIN once
+//! ([`set_pin`]) and alone can remove the file to change it. Where the directory is the caller's own, as on a developer's
+//! machine, the PIN is set with a warning, since refusing would protect nothing; a hash that somebody else than root or
+//! the service's user could write is not believed.
+//!
+//! How often a PIN may be wrong is counted by the use cases, in the encrypted store.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use tokio::sync::Mutex;
+use rustix::process::geteuid;
 use tracing::warn;
 use zmon_domain::admin::AdministratorAuthorised;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
@@ -25,8 +33,6 @@ const MAX_HASH: u64 = 1024;
 const MAX_KIB: u32 = 64 * 1024;
 const MAX_PASSES: u32 = 8;
 const MAX_LANES: u32 = 4;
-/// What a wrong PIN costs beside the hash; one check runs at a time.
-const PAUSE_AFTER_WRONG_PIN: Duration = Duration::from_secs(1);
 /// 128 bits, as RFC 9106 recommends.
 const SALT_BYTES: usize = 16;
 
@@ -34,17 +40,28 @@ const SALT_BYTES: usize = 16;
 #[derive(Debug)]
 pub struct PinFile {
     path: Option<PathBuf>,
-    one_at_a_time: Mutex<()>,
 }
 
 impl PinFile {
     /// Without a file every PIN is wrong.
     #[must_use]
-    pub fn new(path: Option<PathBuf>) -> Self {
-        Self {
-            path,
-            one_at_a_time: Mutex::new(()),
-        }
+    pub const fn new(path: Option<PathBuf>) -> Self {
+        Self { path }
+    }
+
+    /// What is not as it should be about the file, for the log at the start.
+    #[must_use]
+    pub fn misgivings(&self) -> Option<String> {
+        let path = self.path.as_deref()?;
+        let directory = directory_of(path).metadata().ok()?;
+        let own = geteuid();
+        (!own.is_root() && directory.uid() == own.as_raw()).then(|| {
+            format!(
+                "the service's own user can replace the administrator's PIN in {}; keep the file in a directory of \
+                 root's that the service's group can read",
+                path.display()
+            )
+        })
     }
 }
 
@@ -54,7 +71,6 @@ impl AdministratorCheck for PinFile {
             warn!("an administrator's act was refused: admin.pin_hash_file is not configured");
             return Err(ErrorCode::AdminRequired.into());
         };
-        let _turn = self.one_at_a_time.lock().await;
         let pin = pin.clone();
         let checked = tokio::task::spawn_blocking(move || check(&path, &pin)).await;
         let refusal = match checked {
@@ -63,16 +79,27 @@ impl AdministratorCheck for PinFile {
             Err(panicked) => panicked.to_string(),
         };
         warn!(cause = refusal, "an administrator's act was refused");
-        tokio::time::sleep(PAUSE_AFTER_WRONG_PIN).await;
         Err(ErrorCode::AdminRequired.into())
     }
 }
 
 fn check(path: &Path, pin: &SecretText) -> Result<(), String> {
+    let unreadable = |fault: std::io::Error| format!("{} cannot be read: {fault}", path.display());
+    let file = File::open(path).map_err(unreadable)?;
+    let mut found = file.metadata().map_err(unreadable)?;
+    for checked in [path, directory_of(path)] {
+        if foreign(&found) {
+            return Err(format!(
+                "{} can be written by others than root and the service's user, so that the PIN in {} is not believed; \
+                 give it to root and take write permission from everybody else",
+                checked.display(),
+                path.display()
+            ));
+        }
+        found = directory_of(path).metadata().map_err(unreadable)?;
+    }
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_HASH).read_to_string(&mut text))
-        .map_err(|fault| format!("{} cannot be read: {fault}", path.display()))?;
+    file.take(MAX_HASH).read_to_string(&mut text).map_err(unreadable)?;
     let malformed = || format!("{} holds no Argon2id hash", path.display());
     let hash = PasswordHash::new(text.trim_end()).map_err(|_| malformed())?;
     if hash.algorithm != argon2::Algorithm::Argon2id.ident() {
@@ -88,6 +115,19 @@ fn check(path: &Path, pin: &SecretText) -> Result<(), String> {
         .map_err(|_| "the PIN is wrong".into())
 }
 
+/// Whether somebody else than root and the service's user can change it. A directory in which all may write, but not
+/// remove what is another's (`/tmp`), passes.
+fn foreign(found: &Metadata) -> bool {
+    let owner = found.uid();
+    let mode = found.mode();
+    let sticky = found.is_dir() && mode & 0o1000 != 0;
+    (owner != 0 && owner != geteuid().as_raw()) || (mode & 0o022 != 0 && !sticky)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
 /// Why a PIN was not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetPinFault(pub String);
@@ -100,11 +140,12 @@ impl std::fmt::Display for SetPinFault {
 
 impl std::error::Error for SetPinFault {}
 
-/// Writes the hash of a new PIN, for the file's owner alone. An existing file is never replaced. Takes about 50 ms of
-/// one processor core and 19 MiB.
+/// Writes the hash of a new PIN: for its owner alone, and where root writes it into a directory of another group, for
+/// that group to read. An existing file is never replaced. Takes about 50 ms of one processor core and 19 MiB.
 ///
 /// # Errors
-/// Where the PIN does not follow its rule, a file is there already, or nothing can be written.
+/// Where the PIN does not follow its rule, the caller is neither root nor the directory's owner, a file is there
+/// already, or nothing can be written.
 pub fn set_pin(path: &Path, pin: &SecretText, entropy: &impl Entropy) -> Result<(), SetPinFault> {
     let text = pin.expose();
     if !PIN_CHARACTERS.contains(&text.chars().count()) || text.chars().any(char::is_control) {
@@ -114,12 +155,24 @@ pub fn set_pin(path: &Path, pin: &SecretText, entropy: &impl Entropy) -> Result<
             PIN_CHARACTERS.end()
         )));
     }
+    let directory = directory_of(path)
+        .metadata()
+        .map_err(|fault| SetPinFault(format!("{} cannot be written: {fault}", path.display())))?;
+    let own = geteuid();
+    if !own.is_root() && directory.uid() != own.as_raw() {
+        return Err(SetPinFault(format!(
+            "only root sets the administrator's PIN in {}; run this command as root",
+            path.display()
+        )));
+    }
+    // Root's file, readable for the service by way of the directory's group.
+    let group = (own.is_root() && directory.gid() != 0).then(|| directory.gid());
     let mut salt = [0; SALT_BYTES];
     entropy.fill(&mut salt).map_err(|fault| SetPinFault(fault.cause))?;
     let hash = Argon2::default()
         .hash_password_with_salt(text.as_bytes(), &salt)
         .map_err(|fault| SetPinFault(format!("the PIN cannot be hashed: {fault}")))?;
-    write_once(path, &format!("{hash}\n")).map_err(|fault| {
+    write_once(path, &format!("{hash}\n"), group).map_err(|fault| {
         SetPinFault(match fault.kind() {
             std::io::ErrorKind::AlreadyExists => format!(
                 "{} is there already and is not replaced; remove it first if the PIN is to be changed",
@@ -131,7 +184,7 @@ pub fn set_pin(path: &Path, pin: &SecretText, entropy: &impl Entropy) -> Result<
 }
 
 /// All or nothing, and never over another file.
-fn write_once(path: &Path, content: &str) -> std::io::Result<()> {
+fn write_once(path: &Path, content: &str, group: Option<u32>) -> std::io::Result<()> {
     let beside = path.with_added_extension("new");
     let write = || {
         // What a crash left behind.
@@ -142,10 +195,14 @@ fn write_once(path: &Path, content: &str) -> std::io::Result<()> {
             .mode(0o600)
             .open(&beside)?;
         file.write_all(content.as_bytes())?;
+        if group.is_some() {
+            fchown(&file, None, group)?;
+            file.set_permissions(Permissions::from_mode(0o640))?;
+        }
         file.sync_all()?;
         renameat_with(CWD, &beside, CWD, path, RenameFlags::NOREPLACE)?;
         // The name is durable once the directory is.
-        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        File::open(directory_of(path))?.sync_all()
     };
     write().inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
@@ -154,8 +211,6 @@ fn write_once(path: &Path, content: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::entropy::SystemEntropy;
 
@@ -207,14 +262,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn makes_every_wrong_pin_wait_for_its_turn() {
-        let (_directory, path) = with_pin("314159");
-        let check = PinFile::new(Some(path));
-        let start = tokio::time::Instant::now();
-        let wrong = secret("000000");
-        let (first, second) = tokio::join!(check.authorise(&wrong), check.authorise(&wrong));
-        assert!(first.is_err() && second.is_err());
-        assert!(start.elapsed() >= 2 * PAUSE_AFTER_WRONG_PIN, "{:?}", start.elapsed());
+    async fn believes_no_hash_that_others_can_write() {
+        let (directory, path) = with_pin("314159");
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        for wide in [0o602, 0o620] {
+            mode(&path, wide);
+            assert_eq!(authorise(Some(&path), "314159").await, Err(ErrorCode::AdminRequired));
+        }
+        mode(&path, 0o600);
+        mode(directory.path(), 0o777);
+        assert_eq!(authorise(Some(&path), "314159").await, Err(ErrorCode::AdminRequired));
+        mode(directory.path(), 0o700);
+        assert!(authorise(Some(&path), "314159").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn lets_the_directorys_group_read_what_root_wrote() {
+        if !geteuid().is_root() {
+            zmon_testkit::skip::skip(
+                "lets_the_directorys_group_read_what_root_wrote",
+                "only root can give a file away",
+            );
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(directory.path(), None, Some(4242)).unwrap();
+        let path = directory.path().join("admin.pin");
+        set_pin(&path, &secret("314159"), &SystemEntropy::new()).unwrap();
+        let found = std::fs::metadata(&path).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (0, 4242, 0o640));
+        assert!(authorise(Some(&path), "314159").await.is_ok());
+        // A file that its owner, a third party, can rewrite.
+        std::os::unix::fs::chown(&path, Some(4243), None).unwrap();
+        assert_eq!(authorise(Some(&path), "314159").await, Err(ErrorCode::AdminRequired));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 use zmon_domain::secret::SecretText;
 use zmon_local_api::{
-    AuditPageView, AuditVerdictView, ConfigurationView, CredentialsView, PairingRequest, PairingView, Problem,
-    ReceiptView, StatusView,
+    AuditPageView, AuditVerdictView, ConfigurationView, CredentialsView, DestructionView, PairingRequest, PairingView,
+    Problem, ReceiptView, StatusView,
 };
 
 /// Largest answer that is read, in bytes.
@@ -128,14 +128,43 @@ impl ControlClient {
     /// Removes what is installed.
     ///
     /// # Errors
-    /// `Unreachable`, or `Refused` where the PIN is not the administrator's.
+    /// `Unreachable`, or `Refused`: where the PIN is not the administrator's, among other reasons.
     pub async fn deprovision(&self, pin: &SecretText) -> Result<StatusView, ClientFault> {
+        self.administer("/v1/deprovision", pin).await
+    }
+
+    /// Removes what is installed, if anything is, and erases the trust anchor.
+    ///
+    /// # Errors
+    /// As for [`Self::deprovision`].
+    pub async fn retire(&self, pin: &SecretText) -> Result<StatusView, ClientFault> {
+        self.administer("/v1/retire", pin).await
+    }
+
+    /// Returns the time floor to the release date.
+    ///
+    /// # Errors
+    /// As for [`Self::deprovision`].
+    pub async fn reset_time_floor(&self, pin: &SecretText) -> Result<StatusView, ClientFault> {
+        self.administer("/v1/time/reset", pin).await
+    }
+
+    /// The signed record of the last destruction.
+    ///
+    /// # Errors
+    /// `Unreachable`, or `Refused` where nothing has been de-provisioned.
+    pub async fn destruction(&self) -> Result<String, ClientFault> {
+        let view: DestructionView = self.json(Method::GET, "/v1/destruction", Bytes::new()).await?;
+        Ok(view.destruction)
+    }
+
+    async fn administer(&self, path: &str, pin: &SecretText) -> Result<StatusView, ClientFault> {
         #[derive(Serialize)]
         struct Body<'a> {
             pin: &'a str,
         }
         let body = self.encode(&Body { pin: pin.expose() })?;
-        self.json(Method::POST, "/v1/deprovision", body).await
+        self.json(Method::POST, path, body).await
     }
 
     /// Whether somebody listens on the socket at all.

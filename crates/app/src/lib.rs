@@ -4,6 +4,7 @@
 //! provisioning; that is the domain's.
 
 pub mod administrator;
+pub mod anchor_file;
 pub mod cli;
 pub mod clock;
 pub mod configuration;

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::{error, info, warn};
+use zmon_domain::error::ErrorCode;
 use zmon_domain::time::Timestamp;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig, Limits};
 use zmon_local_api::PairingDefaults;
-use zmon_payload_envelope::JoseEnvelope;
+use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
 use zmon_ports::{Clock, ProvisioningService, StatusReport};
 use zmon_qr_render::QrImageRenderer;
-use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
+use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile, may_start};
 use zmon_sqlcipher_certstore::SqlcipherStore;
 use zmon_x509_facts::WebpkiCertificateFacts;
 
 use crate::administrator::PinFile;
+use crate::anchor_file::AnchorFile;
 use crate::clock::SystemClock;
 use crate::configuration::Configuration;
 use crate::control_socket::{self, SocketFile};
@@ -37,15 +39,22 @@ type Device = Adapters<
     SystemClock,
     SystemEntropy,
     PinFile,
+    AnchorFile,
 >;
 
-/// Why the device could not be started or had to end: what failed, why, and what to do next.
+/// Why the device could not be started or had to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServeFault(pub String);
+pub enum ServeFault {
+    /// What failed, why, and what to do next.
+    Cannot(String),
+    /// There is no trust anchor to start with: the device has to be commissioned.
+    NotCommissioned(String),
+}
 
 impl fmt::Display for ServeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (Self::Cannot(what) | Self::NotCommissioned(what)) = self;
+        f.write_str(what)
     }
 }
 
@@ -59,9 +68,18 @@ pub async fn serve(
     configuration: Configuration,
     shutdown: impl Future<Output = &'static str>,
 ) -> Result<(), ServeFault> {
-    let store = open_store(&configuration).await.map_err(ServeFault)?;
+    if let Err(faults) = &configuration.trust_anchor
+        && !configuration.store_path.exists()
+    {
+        // A store for a device that was never commissioned would say nothing.
+        return Err(ServeFault::NotCommissioned(faults.to_string()));
+    }
+    let store = open_store(&configuration).await.map_err(ServeFault::Cannot)?;
     let store = Arc::new(store);
-    let outcome = run(&configuration, Arc::clone(&store), shutdown).await;
+    let outcome = match commissioned(&configuration, &store).await {
+        Ok(anchor) => run(&configuration, anchor, Arc::clone(&store), shutdown).await,
+        Err(fault) => Err(fault),
+    };
     store.close().await;
     if outcome.is_ok() {
         info!("stopped");
@@ -81,8 +99,35 @@ pub async fn open_store(configuration: &Configuration) -> Result<SqlcipherStore,
         .map_err(|fault| fault.cause)
 }
 
+/// The trust anchor of a device that is not retired.
+async fn commissioned(configuration: &Configuration, store: &SqlcipherStore) -> Result<TrustAnchor, ServeFault> {
+    let at = SystemClock.wall().now.max(release::date());
+    match may_start(store, &anchor_file(configuration), at).await {
+        Ok(()) => configuration
+            .trust_anchor
+            .clone()
+            .map_err(|faults| ServeFault::NotCommissioned(faults.to_string())),
+        Err(error) if matches!(error.code(), ErrorCode::DeviceRetired | ErrorCode::TrustAnchorKept) => {
+            let next = error.code().entry().next_action;
+            let place = configuration.trust_anchor_file.display();
+            Err(ServeFault::NotCommissioned(format!(
+                "{error} (trust anchor: {place})\nnext: {next}"
+            )))
+        }
+        Err(error) => Err(ServeFault::Cannot(error.cause().unwrap_or(error.message()).into())),
+    }
+}
+
+fn anchor_file(configuration: &Configuration) -> AnchorFile {
+    AnchorFile::new(
+        configuration.trust_anchor_file.clone(),
+        configuration.credentials_directory.clone(),
+    )
+}
+
 async fn run(
     configuration: &Configuration,
+    anchor: TrustAnchor,
     store: Arc<SqlcipherStore>,
     shutdown: impl Future<Output = &'static str>,
 ) -> Result<(), ServeFault> {
@@ -94,10 +139,13 @@ async fn run(
         },
         Arc::new(SystemClock),
     ));
-    let device = device(configuration, store, Arc::clone(&https));
+    let device = device(configuration, anchor, store, Arc::clone(&https));
+    if let Some(misgivings) = device.administrators.misgivings() {
+        warn!("{misgivings}");
+    }
     let service = CentralStationProvisioningService::start(device, profile(configuration))
         .await
-        .map_err(|error| ServeFault(error.cause().unwrap_or(error.message()).into()))?;
+        .map_err(|error| ServeFault::Cannot(error.cause().unwrap_or(error.message()).into()))?;
     let (listener, _file) = bind("control", &configuration.control_socket, None).await?;
     let application = match configuration.application.group {
         Some(group) => Some(bind("application", &configuration.application.socket, Some(group)).await?),
@@ -145,7 +193,7 @@ async fn run(
         }
         ended = &mut timer => {
             error!(cause = ?ended.err(), "the timer ended unasked");
-            Err(ServeFault("the timer ended unasked; start the service again and send its log to the manufacturer".into()))
+            Err(ServeFault::Cannot("the timer ended unasked; start the service again and send its log to the manufacturer".into()))
         }
     };
     service_manager::stopping();
@@ -166,7 +214,7 @@ async fn bind(whose: &str, path: &Path, group: Option<u32>) -> Result<(UnixListe
             Some(group) => format!(", and that this user is a member of the group {group}"),
             None => String::new(),
         };
-        ServeFault(format!(
+        ServeFault::Cannot(format!(
             "the {whose} socket {} cannot be bound: {fault}; see that its directory exists and is this user's{member}",
             path.display()
         ))
@@ -175,18 +223,20 @@ async fn bind(whose: &str, path: &Path, group: Option<u32>) -> Result<(UnixListe
 
 fn device(
     configuration: &Configuration,
+    anchor: TrustAnchor,
     store: Arc<SqlcipherStore>,
     listener: Arc<HttpsInbound<SystemClock>>,
 ) -> Device {
     Adapters {
         store,
-        envelope: JoseEnvelope::new(configuration.trust_anchor.clone(), &configuration.device_id),
+        envelope: JoseEnvelope::new(anchor, &configuration.device_id),
         certificates: WebpkiCertificateFacts,
         renderer: QrImageRenderer,
         listener,
         clock: SystemClock,
         entropy: SystemEntropy::new(),
         administrators: PinFile::new(configuration.pin_hash_file.clone()),
+        anchor: anchor_file(configuration),
     }
 }
 

@@ -1,6 +1,73 @@
-//! Evidence that an administrator authorised an act.
+//! Administrator's acts: who asks for one, the evidence that it was authorised, and how often a PIN may be wrong.
 
+use alloc::format;
 use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use crate::access::Peer;
+use crate::secret::SecretText;
+use crate::time::{Deadline, Monotonic};
+
+/// How many wrong PINs in a row there may be before the lock.
+const FREE_MISSES: u32 = 4;
+/// The first lock: after the fifth wrong PIN. Each further one doubles it.
+const FIRST_DELAY: Duration = Duration::from_secs(60);
+/// No lock is longer: one day.
+const LONGEST_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an administrator may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdministratorAct {
+    /// Remove what is installed.
+    Deprovision,
+    /// Remove what is installed, and the trust anchor with it.
+    Retire,
+    /// Return the time floor to the release date.
+    ResetTimeFloor,
+}
+
+impl AdministratorAct {
+    /// Its name in the audit.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deprovision => "de-provisioning",
+            Self::Retire => "retirement",
+            Self::ResetTimeFloor => "time floor reset",
+        }
+    }
+}
+
+impl fmt::Display for AdministratorAct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who asks for an administrator's act: a PIN, and the process that presents it.
+#[derive(Clone, Debug)]
+pub struct AdministratorRequest {
+    /// The PIN.
+    pub pin: SecretText,
+    /// Where it comes from; none where there is no socket between.
+    pub peer: Option<Peer>,
+}
+
+impl AdministratorRequest {
+    /// From inside the process.
+    #[must_use]
+    pub const fn with_pin(pin: SecretText) -> Self {
+        Self { pin, peer: None }
+    }
+
+    /// The peer in words, for the audit.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.peer
+            .map_or_else(|| "from inside the service".into(), |peer| format!("{peer}"))
+    }
+}
 
 /// Made by an administrator check after it has succeeded, and by nobody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +82,103 @@ impl AdministratorAuthorised {
         Self { by: by.into() }
     }
 
+    /// The same, with where the request came from.
+    #[must_use]
+    pub fn from_peer(self, request: &AdministratorRequest) -> Self {
+        Self {
+            by: format!("{}, {}", self.by, request.origin()),
+        }
+    }
+
     /// Who it was.
     #[must_use]
     pub fn by(&self) -> &str {
         &self.by
+    }
+}
+
+/// How long PINs are refused after so many misses in a row; none for the first four. One minute after the fifth, then
+/// doubling, never more than a day.
+#[must_use]
+pub fn delay_after(misses: u32) -> Option<Duration> {
+    let doublings = misses.checked_sub(FREE_MISSES + 1)?;
+    let factor = 1_u32.checked_shl(doublings.min(31)).unwrap_or(u32::MAX);
+    Some(FIRST_DELAY.saturating_mul(factor).min(LONGEST_DELAY))
+}
+
+/// Whether a PIN may be looked at. It knows the monotonic clock alone: turning the wall clock changes nothing. How many
+/// misses there were has to be kept where it survives a restart, after which the whole delay begins again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinLock {
+    until: Option<Deadline>,
+}
+
+impl PinLock {
+    /// The lock after so many misses in a row, the last of them now, or before the restart that was now.
+    #[must_use]
+    pub fn after(misses: u32, now: Monotonic) -> Self {
+        Self {
+            until: delay_after(misses).map(|delay| Deadline::new(now, delay)),
+        }
+    }
+
+    /// How long PINs are still refused; none where one may be tried.
+    pub fn remaining(&mut self, now: Monotonic) -> Option<Duration> {
+        let until = self.until.as_mut()?;
+        if until.reached(now) {
+            self.until = None;
+            return None;
+        }
+        Some(until.remaining(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn it_locks_after_five_misses_for_a_delay_that_doubles_up_to_a_day() {
+        for free in 0..5 {
+            assert_eq!(delay_after(free), None, "{free}");
+        }
+        let minutes = |misses| delay_after(misses).map(|delay| delay.as_secs() / 60);
+        let delays: alloc::vec::Vec<_> = (5..=17).map(|misses| minutes(misses).unwrap_or_default()).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1440, 1440]);
+        assert_eq!(minutes(u32::MAX), Some(1440));
+    }
+
+    #[test]
+    fn it_opens_when_the_delay_is_over_and_not_when_the_clock_goes_back() {
+        let mut lock = PinLock::after(6, at(100));
+        assert_eq!(lock.remaining(at(100)), Some(Duration::from_secs(120)));
+        assert_eq!(lock.remaining(at(219)), Some(Duration::from_secs(1)));
+        assert_eq!(lock.remaining(at(0)), Some(Duration::from_secs(1)));
+        assert_eq!(lock.remaining(at(220)), None);
+        assert_eq!(lock.remaining(at(0)), None);
+        assert_eq!(PinLock::after(4, at(0)).remaining(at(0)), None);
+    }
+
+    #[test]
+    fn it_says_who_asked() {
+        let pin = || SecretText::new("314159".into());
+        let peer = Peer {
+            uid: 1000,
+            gid: 995,
+            pid: Some(4242),
+        };
+        let request = AdministratorRequest {
+            pin: pin(),
+            peer: Some(peer),
+        };
+        let authorised = AdministratorAuthorised::after_check("administrator PIN").from_peer(&request);
+        assert_eq!(authorised.by(), "administrator PIN, uid 1000, gid 995, pid 4242");
+        let inside = AdministratorRequest::with_pin(pin());
+        assert_eq!(inside.origin(), "from inside the service");
+        assert!(!format!("{request:?}").contains("314159"));
     }
 }

@@ -79,7 +79,9 @@ audit_events! {
     Deprovisioned = "de-provisioned",
     /// Everything is encrypted with a new key, and the former one is destroyed.
     DatabaseKeyRotated = "database key rotated",
-    /// An administrator's act was refused.
+    /// The PIN was right; the detail says for which act, and who presented it.
+    AdministratorAuthorised = "administrator authorised",
+    /// An administrator's act was refused for its PIN.
     AdministratorRefused = "administrator refused",
     /// An administrator returned the time floor to the release date.
     TimeFloorReset = "time floor reset",
@@ -87,6 +89,14 @@ audit_events! {
     ConfigurationRead = "configuration read",
     /// Certificates and private key were given to a local program; the detail says to whom.
     CredentialsRead = "credentials read",
+    /// An administrator retired the device: without a new trust anchor it never pairs again.
+    DeviceRetired = "device retired",
+    /// The trust anchor of a retired device was overwritten and removed.
+    TrustAnchorErased = "trust anchor erased",
+    /// The trust anchor of a retired device could not be erased; the detail says what to remove.
+    TrustAnchorKept = "trust anchor not erased",
+    /// A retired device was given a trust anchor again.
+    DeviceCommissioned = "device commissioned",
 }
 
 /// One event to be recorded. The store adds position, time and hash.

@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
+use core::time::Duration;
 
 /// Who has to act for the operation to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +162,18 @@ catalogue! {
     AdminRequired, Operator, false, "Only an administrator may do this",
         "The PIN was mistyped, or no administrator's PIN is set on this monitor.",
         "Repeat the act with the administrator's PIN.";
+    /// An administrator's act after too many wrong PINs.
+    AdminLocked, Operator, true, "Too many wrong administrator PINs",
+        "Five or more wrong PINs in a row; each further one doubles the wait, and a restart begins it anew.",
+        "Wait for the number of seconds that is named, then repeat the act with the administrator's PIN.";
+    /// Pairing a device that an administrator retired.
+    DeviceRetired, Operator, false, "The device is retired",
+        "An administrator took the monitor out of use, for sale or disposal; its trust anchor is erased.",
+        "Commission the monitor again: put a new trust anchor from `zmon-station derive` in place, then restart the service.";
+    /// A retired device whose trust anchor could not be erased.
+    TrustAnchorKept, Operator, false, "The trust anchor could not be erased",
+        "The anchor is a systemd credential, belongs to another user than the service's, or stands on a read-only file system.",
+        "Remove the file or credential that is named, then start the service once: it then says that the device is retired.";
     /// De-provisioning a device that is not provisioned.
     NotProvisioned, Operator, false, "The device is not provisioned",
         "Nothing was installed yet, or it was removed before.",
@@ -204,6 +217,7 @@ pub struct ProvisioningError {
     code: ErrorCode,
     message: Cow<'static, str>,
     cause: Option<String>,
+    retry_after: Option<Duration>,
 }
 
 impl ProvisioningError {
@@ -213,6 +227,7 @@ impl ProvisioningError {
             code,
             message: message.into(),
             cause: None,
+            retry_after: None,
         }
     }
 
@@ -223,6 +238,21 @@ impl ProvisioningError {
             cause: Some(cause.into()),
             ..self
         }
+    }
+
+    /// Adds how long to wait before the same request can succeed.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// How long to wait before the same request can succeed, where that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The code.

@@ -37,6 +37,42 @@ impl fmt::Display for Receipt {
     }
 }
 
+/// What a destruction record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestructionClaims {
+    /// This device.
+    pub device_id: DeviceId,
+    /// What was destroyed, and who ordered it.
+    pub destruction: Destruction,
+    /// When.
+    pub destroyed_at: Timestamp,
+    /// The audit, the records of this destruction included.
+    pub audit: AuditHead,
+}
+
+/// What an administrator destroys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destruction {
+    /// Of the client leaf certificate's DER; its private key is destroyed with it.
+    pub certificate_sha256: Sha256Digest,
+    /// The client leaf certificate's serial number, lower-case hexadecimal.
+    pub certificate_serial: String,
+    /// Who: the administrator check, and the process that presented the PIN.
+    pub authorised_by: String,
+    /// Whether the device was retired: that its trust anchor was to be erased next.
+    pub retired: bool,
+}
+
+/// A signed record of destruction: a JWS in compact serialisation. Not a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestructionRecord(pub String);
+
+impl fmt::Display for DestructionRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What is installed, without anything secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledConfiguration {

@@ -88,6 +88,34 @@ impl PersistedStatus {
     }
 }
 
+/// How far the retirement of a device has come. It survives restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retirement {
+    /// An administrator retired the device; its trust anchor is to be erased.
+    Begun,
+    /// The trust anchor is gone. One that is there later was put there to commission the device again.
+    Done,
+}
+
+impl Retirement {
+    /// The name that stands in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begun => "BEGUN",
+            Self::Done => "DONE",
+        }
+    }
+
+    /// The retirement of that spelling.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Begun, Self::Done]
+            .into_iter()
+            .find(|retirement| retirement.as_str() == name)
+    }
+}
+
 /// What the device does while it is `PAIRING_RECEIVED`, in order (steps 5 to 12 of the validation order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {

@@ -104,7 +104,10 @@ fn claim_of(effects: Vec<Effect>) -> Claim {
 
 fn events_recorded(effects: &[Effect]) -> Vec<AuditEvent> {
     let entries = effects.iter().flat_map(|effect| match effect {
-        Effect::Record(entries, _) | Effect::Install(_, entries) | Effect::Erase(entries) => entries.as_slice(),
+        Effect::Record(entries, _)
+        | Effect::Install(_, entries)
+        | Effect::Erase(_, entries)
+        | Effect::Retire(entries) => entries.as_slice(),
         _ => &[],
     });
     entries.map(|entry| entry.event).collect()
@@ -198,7 +201,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
     use ErrorCode as C;
     use Status as S;
     let late = |code| Err(code);
-    let rows: [Row; 13] = [
+    let rows: [Row; 14] = [
         (
             "PairingOpened",
             |_| Event::PairingOpened(session(2, seconds(1))),
@@ -368,6 +371,20 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             ],
         ),
         (
+            "RetirementRequested",
+            |_| Event::RetirementRequested(administrator()),
+            [
+                Ok(S::Unprovisioned),
+                Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
+                Ok(S::Provisioned),
+                Ok(S::ProvisioningFailed),
+                Ok(S::Deprovisioned),
+            ],
+        ),
+        (
             "Erased",
             |_| Event::Erased(administrator()),
             [
@@ -458,6 +475,46 @@ fn leaving_deprovisioned_is_persisted() {
 }
 
 #[test]
+fn an_erasure_names_the_certificate_and_who_ordered_it_and_only_a_retirement_says_that_it_is_one() {
+    for (event, retired) in [
+        (Event::DeprovisioningRequested(administrator()), false),
+        (Event::RetirementRequested(administrator()), true),
+    ] {
+        let (state, effects) = accept(at(At::Provisioned).0, event, seconds(1));
+        assert_eq!(state.status(), Status::Provisioned, "until everything is gone");
+        assert!(
+            matches!(effects[0], Effect::CloseListener),
+            "no receipt for what is being removed"
+        );
+        let Some(Effect::Erase(destruction, _)) = effects.get(1) else {
+            panic!("{effects:?}")
+        };
+        let leaf = installed().certificates.leaf().clone();
+        assert_eq!(destruction.certificate_sha256, leaf.sha256);
+        assert_eq!(destruction.certificate_serial, leaf.serial);
+        assert_eq!(
+            (destruction.authorised_by.as_str(), destruction.retired),
+            ("administrator", retired)
+        );
+        let mut expected = vec![AuditEvent::Deprovisioned];
+        expected.extend(retired.then_some(AuditEvent::DeviceRetired));
+        assert_eq!(events_recorded(&effects), expected);
+    }
+}
+
+#[test]
+fn a_retirement_ends_a_grace_period() {
+    let (state, _) = accept(at(At::ReadyToPair).0, Event::Cancelled, seconds(1));
+    let (state, effects) = accept(state, Event::RetirementRequested(administrator()), seconds(2));
+    assert!(
+        effects.iter().any(|effect| matches!(effect, Effect::CloseListener)),
+        "{effects:?}"
+    );
+    assert_eq!(events_recorded(&effects), [AuditEvent::DeviceRetired]);
+    assert_eq!(state.next_deadline(), None);
+}
+
+#[test]
 fn no_signal_and_no_state_prints_a_secret() {
     let (state, effects) = accept(
         at(At::Unprovisioned).0,
@@ -490,6 +547,7 @@ enum Act {
     InstallationFailed,
     Acknowledge,
     RequestErase,
+    RequestRetirement,
     Erased,
     Stop,
 }
@@ -510,6 +568,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::InstallationFailed),
         1 => Just(Act::Acknowledge),
         1 => Just(Act::RequestErase),
+        1 => Just(Act::RequestRetirement),
         1 => Just(Act::Erased),
         1 => Just(Act::Stop),
     ];
@@ -594,6 +653,7 @@ proptest! {
                 Act::InstallationFailed => Event::InstallationFailed(error(ErrorCode::StorageError)),
                 Act::Acknowledge => Event::Acknowledged,
                 Act::RequestErase => Event::DeprovisioningRequested(administrator()),
+                Act::RequestRetirement => Event::RetirementRequested(administrator()),
                 Act::Erased => Event::Erased(administrator()),
                 Act::Stop => Event::Stopping,
             };

@@ -21,15 +21,17 @@ pub(crate) const fn http_status(code: ErrorCode) -> StatusCode {
         | ErrorCode::PairingInProgress
         | ErrorCode::AlreadyProvisioned
         | ErrorCode::NotProvisioned
+        | ErrorCode::DeviceRetired
         | ErrorCode::Cancelled => StatusCode::CONFLICT,
         ErrorCode::SessionExpired | ErrorCode::PayloadExpired => StatusCode::GONE,
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::PayloadInvalid | ErrorCode::InvalidCertificate => StatusCode::UNPROCESSABLE_ENTITY,
-        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::StorageError | ErrorCode::QrContentTooLong | ErrorCode::UnknownError => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        ErrorCode::RateLimited | ErrorCode::AdminLocked => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::StorageError
+        | ErrorCode::QrContentTooLong
+        | ErrorCode::TrustAnchorKept
+        | ErrorCode::UnknownError => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorCode::NetworkError => StatusCode::BAD_GATEWAY,
         ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     }
@@ -68,6 +70,9 @@ mod tests {
         ("UnknownError", 500),
         ("ShuttingDown", 503),
         ("AdminRequired", 403),
+        ("AdminLocked", 429),
+        ("DeviceRetired", 409),
+        ("TrustAnchorKept", 500),
         ("NotProvisioned", 409),
         ("QrContentTooLong", 500),
     ];

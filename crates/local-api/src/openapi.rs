@@ -94,12 +94,16 @@ pub(crate) fn operation<Takes: Body, Answers: Body>(
 }
 
 fn refusal(code: ErrorCode) -> Refusal {
-    let allow = ("Allow", "The methods that the path takes.");
+    let header = match code {
+        ErrorCode::MethodNotAllowed => Some(("Allow", "The methods that the path takes.")),
+        ErrorCode::AdminLocked => Some(("Retry-After", "How many seconds no PIN is looked at.")),
+        _ => None,
+    };
     Refusal {
         status: http_status(code).as_u16(),
         code: code.as_str(),
         title: code.entry().title,
-        header: (code == ErrorCode::MethodNotAllowed).then_some(allow),
+        header,
     }
 }
 

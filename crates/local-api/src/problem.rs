@@ -31,6 +31,9 @@ pub struct Problem {
     pub next_action: Cow<'static, str>,
     /// Whether the same request can succeed later without anything being changed.
     pub retryable: bool,
+    /// How many seconds to wait before the same request can succeed, where that is known; also in `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -44,6 +47,7 @@ impl Problem {
             code: "RequestInvalid".into(),
             next_action: "Correct the request and send it again.".into(),
             retryable: false,
+            retry_after: None,
         })
     }
 
@@ -67,6 +71,10 @@ impl From<&ProvisioningError> for Problem {
             code: entry.name.into(),
             next_action: entry.next_action.into(),
             retryable: entry.retryable,
+            // Never a moment too early.
+            retry_after: error
+                .retry_after()
+                .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
         }
     }
 }
@@ -92,6 +100,7 @@ pub(crate) const fn http_status(code: ErrorCode) -> StatusCode {
         | ErrorCode::PairingInProgress
         | ErrorCode::AlreadyProvisioned
         | ErrorCode::NotProvisioned
+        | ErrorCode::DeviceRetired
         | ErrorCode::Cancelled => StatusCode::CONFLICT,
         ErrorCode::SessionExpired | ErrorCode::PayloadExpired => StatusCode::GONE,
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -99,8 +108,10 @@ pub(crate) const fn http_status(code: ErrorCode) -> StatusCode {
         ErrorCode::PayloadInvalid | ErrorCode::InvalidCertificate | ErrorCode::QrContentTooLong => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::StorageError | ErrorCode::UnknownError => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::RateLimited | ErrorCode::AdminLocked => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::StorageError | ErrorCode::TrustAnchorKept | ErrorCode::UnknownError => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
         ErrorCode::NetworkError => StatusCode::BAD_GATEWAY,
         ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     }

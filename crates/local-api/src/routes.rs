@@ -9,13 +9,14 @@ use futures_util::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Frame};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 use zmon_domain::access::Peer;
+use zmon_domain::admin::AdministratorRequest;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::qr::QrCodeData;
@@ -26,7 +27,7 @@ use crate::problem::Problem;
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 use crate::server::Served;
 use crate::table::{Route, Socket};
-use crate::view::{DeprovisionRequest, PairingRequest, PairingView, ReceiptView, StatusView};
+use crate::view::{AdministratorPin, DestructionView, PairingRequest, PairingView, ReceiptView, StatusView};
 
 /// Largest request body in bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -121,14 +122,25 @@ impl<S: Served> Api<S> {
                 Ok(self.status().await)
             }
             Route::Deprovision => {
-                let DeprovisionRequest { pin } = json_body(body).await?;
-                self.service.deprovision_device(pin).await.map_err(refused)?;
+                let request = self.administrator(body).await?;
+                self.service.deprovision_device(request).await.map_err(refused)?;
                 Ok(self.status().await)
             }
             Route::RotateKey => {
                 self.service.rotate_database_key().await.map_err(refused)?;
                 Ok(self.status().await)
             }
+            Route::Retire => {
+                let request = self.administrator(body).await?;
+                self.service.retire_device(request).await.map_err(refused)?;
+                Ok(self.status().await)
+            }
+            Route::ResetTimeFloor => {
+                let request = self.administrator(body).await?;
+                self.service.reset_time_floor(request).await.map_err(refused)?;
+                Ok(self.status().await)
+            }
+            Route::Destruction => self.destruction().await,
             Route::Events => Ok(self.events()),
             Route::Configuration => {
                 let configuration = self.service.show_configuration().await.map_err(not_to_be_read)?;
@@ -169,6 +181,27 @@ impl<S: Served> Api<S> {
         })?;
         let receipt = installed.receipt.0;
         Ok(json_answer(&ReceiptView { receipt }))
+    }
+
+    async fn destruction(&self) -> Result<Answer, Box<Problem>> {
+        let record = self.service.get_status().await.destruction.ok_or_else(|| {
+            Problem::with_next_action(
+                ErrorCode::NotFound,
+                "There is no record of destruction: nothing has been de-provisioned.",
+                "De-provision the monitor; the record is here from then on.",
+            )
+        })?;
+        let destruction = record.0;
+        Ok(json_answer(&DestructionView { destruction }))
+    }
+
+    /// A request for an administrator's act, with the process that makes it.
+    async fn administrator<B>(&self, body: B) -> Result<AdministratorRequest, Box<Problem>>
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+    {
+        let AdministratorPin { pin } = json_body(body).await?;
+        Ok(AdministratorRequest { pin, peer: self.peer })
     }
 
     async fn open_pairing<B>(&self, body: B) -> Result<Answer, Box<Problem>>
@@ -340,6 +373,9 @@ fn refusal(problem: &Problem) -> Answer {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let mut answer = answer("application/problem+json", body.into());
+    if let Some(seconds) = problem.retry_after {
+        answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
     *answer.status_mut() = status;
     answer
 }

@@ -11,7 +11,7 @@ use crate::events::EventView;
 #[cfg(feature = "openapi")]
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 #[cfg(feature = "openapi")]
-use crate::view::{DeprovisionRequest, PairingRequest, PairingView, ReceiptView, StatusView};
+use crate::view::{AdministratorPin, DestructionView, PairingRequest, PairingView, ReceiptView, StatusView};
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +97,8 @@ routes! {
         takes OptionalJson<PairingRequest>,
         answers CREATED Json<PairingView>,
         refuses [
-            DeviceIdMismatch, PairingInProgress, AlreadyProvisioned, QrContentTooLong, NetworkError, StorageError,
-            ShuttingDown, UnknownError,
+            DeviceIdMismatch, PairingInProgress, AlreadyProvisioned, QrContentTooLong, NetworkError, DeviceRetired,
+            StorageError, ShuttingDown, UnknownError,
         ];
 
     /// Ends the open session, or stops the checks of a payload until its installation begins.
@@ -131,11 +131,30 @@ routes! {
         answers OK Json<StatusView>,
         refuses [AlreadyProvisioned, PairingInProgress, StorageError, UnknownError];
 
-    /// Removes what is installed; needs the administrator's PIN.
+    /// The signed record of the last de-provisioning: which certificate was destroyed, when, and who ordered it.
+    Destruction: GET "/v1/destruction",
+        takes Nothing,
+        answers OK Json<DestructionView>,
+        refuses [NotFound];
+
+    /// Removes what is installed and leaves a signed record of the destruction; needs the administrator's PIN.
     Deprovision: POST "/v1/deprovision",
-        takes Json<DeprovisionRequest>,
+        takes Json<AdministratorPin>,
         answers OK Json<StatusView>,
-        refuses [AdminRequired, NotProvisioned, PairingInProgress, StorageError, UnknownError];
+        refuses [AdminRequired, AdminLocked, NotProvisioned, PairingInProgress, StorageError, UnknownError];
+
+    /// Removes what is installed, if anything is, and erases the trust anchor; needs the administrator's PIN. From then on the
+    /// device pairs with nobody until it is commissioned again.
+    Retire: POST "/v1/retire",
+        takes Json<AdministratorPin>,
+        answers OK Json<StatusView>,
+        refuses [AdminRequired, AdminLocked, PairingInProgress, TrustAnchorKept, StorageError, UnknownError];
+
+    /// Returns the time floor to the release date; needs the administrator's PIN.
+    ResetTimeFloor: POST "/v1/time/reset",
+        takes Json<AdministratorPin>,
+        answers OK Json<StatusView>,
+        refuses [AdminRequired, AdminLocked, StorageError, UnknownError];
 
     /// Encrypts the store with a new key and destroys the former one; what is stored stays as it is.
     RotateKey: POST "/v1/store/rotate-key",

@@ -106,6 +106,14 @@ pub struct ReceiptView {
     pub receipt: String,
 }
 
+/// The record of the last destruction, whatever the status is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct DestructionView {
+    /// JWS, compact serialisation.
+    pub destruction: String,
+}
+
 /// Asks for a pairing session; what is left out is taken from the device's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -134,7 +142,7 @@ pub struct PairingView {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DeprovisionRequest {
+pub(crate) struct AdministratorPin {
     /// The administrator's PIN.
     #[serde(deserialize_with = "secret_text")]
     #[cfg_attr(feature = "openapi", schemars(with = "String"))]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,10 +17,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use zmon_domain::access::Peer;
+use zmon_domain::admin::AdministratorAct;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::{PairingCode, SessionId, SessionPublicKey, TlsPin};
 use zmon_domain::qr::{QrCodeData, QrFields, QrImages};
+use zmon_domain::result::DestructionRecord;
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus};
 use zmon_domain::time::Timestamp;
@@ -28,6 +32,16 @@ use zmon_testkit::fake_service::{Call, FakeService, installed, report, result};
 
 const PAIRING_CODE: &str = "X7Y9Z2";
 const PIN: &str = "canary-314159";
+
+/// This process, as the kernel tells it to the other end of a socket.
+fn own_peer() -> Peer {
+    let own = std::fs::metadata("/proc/self").unwrap();
+    Peer {
+        uid: own.uid(),
+        gid: own.gid(),
+        pid: Some(std::process::id()),
+    }
+}
 
 struct Server {
     directory: TempDir,
@@ -223,12 +237,14 @@ async fn refuses_a_body_that_does_not_follow_the_rules_before_anything_happens()
         assert_eq!((status, &problem["code"]), (400, &json!("RequestInvalid")), "{body}");
         assert!(!problem.to_string().contains("canary"), "{problem}");
     }
-    for body in ["", "{}", r#"{"pin":314159}"#, r#"{"pin":"a","pin":"b"}"#] {
-        assert_eq!(
-            server.refused("POST", "/v1/deprovision", body).await,
-            (400, "RequestInvalid".into()),
-            "{body}"
-        );
+    for path in ["/v1/deprovision", "/v1/retire", "/v1/time/reset"] {
+        for body in ["", "{}", r#"{"pin":314159}"#, r#"{"pin":"a","pin":"b"}"#] {
+            assert_eq!(
+                server.refused("POST", path, body).await,
+                (400, "RequestInvalid".into()),
+                "{path} {body}"
+            );
+        }
     }
     assert_eq!(server.service.calls(), []);
 }
@@ -279,11 +295,30 @@ async fn passes_on_what_a_person_does_and_answers_with_the_status() {
     let server = Server::start();
     server.service.report_with(report(ProvisioningStatus::Unprovisioned));
     let pin = format!(r#"{{"pin":"{PIN}"}}"#);
+    // With the process that made the request, as the kernel names it.
+    let administered = |act| Call::Administer(act, PIN.into(), Some(own_peer()));
     let requests = [
         ("DELETE", "/v1/pairing", "", Call::Cancel),
         ("POST", "/v1/acknowledge", "", Call::Acknowledge),
-        ("POST", "/v1/deprovision", pin.as_str(), Call::Deprovision(PIN.into())),
         ("POST", "/v1/store/rotate-key", "", Call::RotateKey),
+        (
+            "POST",
+            "/v1/deprovision",
+            pin.as_str(),
+            administered(AdministratorAct::Deprovision),
+        ),
+        (
+            "POST",
+            "/v1/retire",
+            pin.as_str(),
+            administered(AdministratorAct::Retire),
+        ),
+        (
+            "POST",
+            "/v1/time/reset",
+            pin.as_str(),
+            administered(AdministratorAct::ResetTimeFloor),
+        ),
     ];
     for (method, path, body, call) in requests {
         let (status, view) = server.json(method, path, body.to_owned()).await;
@@ -305,7 +340,7 @@ async fn says_why_the_service_refused_and_nothing_of_its_inner_cause() {
         .generate_with(Err(refusal(ErrorCode::AlreadyProvisioned)));
     server.service.cancel_with(Err(refusal(ErrorCode::NotPairing)));
     server.service.acknowledge_with(Err(refusal(ErrorCode::StorageError)));
-    server.service.deprovision_with(Err(refusal(ErrorCode::AdminRequired)));
+    server.service.administer_with(Err(refusal(ErrorCode::AdminRequired)));
     server.service.rotate_key_with(Err(refusal(ErrorCode::StorageError)));
     let pin = format!(r#"{{"pin":"{PIN}"}}"#);
     let requests = [
@@ -314,11 +349,47 @@ async fn says_why_the_service_refused_and_nothing_of_its_inner_cause() {
         ("POST", "/v1/acknowledge", "", 500, "StorageError"),
         ("POST", "/v1/deprovision", pin.as_str(), 403, "AdminRequired"),
         ("POST", "/v1/store/rotate-key", "", 500, "StorageError"),
+        ("POST", "/v1/retire", pin.as_str(), 403, "AdminRequired"),
+        ("POST", "/v1/time/reset", pin.as_str(), 403, "AdminRequired"),
     ];
     for (method, path, body, status, code) in requests {
         let (found, problem) = server.json(method, path, body.to_owned()).await;
         assert_eq!((found, &problem["code"]), (status, &json!(code)));
         assert!(!problem.to_string().contains(PIN), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn tells_how_long_no_pin_is_looked_at() {
+    let server = Server::start();
+    let locked = ProvisioningError::from(ErrorCode::AdminLocked).with_retry_after(Duration::from_millis(59_001));
+    server.service.administer_with(Err(locked));
+    let pin = format!(r#"{{"pin":"{PIN}"}}"#);
+    for path in ["/v1/deprovision", "/v1/retire", "/v1/time/reset"] {
+        let answer = server.send("POST", path, pin.clone()).await;
+        assert_eq!(answer.status(), 429, "{path}");
+        assert_eq!(answer.headers()["retry-after"], "60");
+        let (_, problem) = server.json("POST", path, pin.clone()).await;
+        assert_eq!(
+            (&problem["code"], &problem["retryAfter"]),
+            (&json!("AdminLocked"), &json!(60))
+        );
+    }
+}
+
+#[tokio::test]
+async fn gives_the_record_of_the_last_destruction_whatever_the_status_is() {
+    let server = Server::start();
+    assert_eq!(
+        server.refused("GET", "/v1/destruction", "").await,
+        (404, "NotFound".into())
+    );
+    for status in [ProvisioningStatus::Deprovisioned, ProvisioningStatus::Provisioned] {
+        let mut report = report(status);
+        report.destruction = Some(DestructionRecord("e30.e30.c2ln".into()));
+        server.service.report_with(report);
+        let (status, view) = server.json("GET", "/v1/destruction", "").await;
+        assert_eq!((status, view), (200, json!({ "destruction": "e30.e30.c2ln" })));
     }
 }
 

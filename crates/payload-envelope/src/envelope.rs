@@ -1,18 +1,20 @@
 use core::fmt;
 
+use josekit::jws::JwsSigner;
 use ring::digest;
 use zeroize::Zeroizing;
 use zmon_domain::error::ProvisioningError;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::pairing::{SessionPrivateKey, SessionPublicKey, Sha256Digest};
 use zmon_domain::payload::{Members, SignedText};
-use zmon_domain::result::{Receipt, ReceiptClaims};
+use zmon_domain::result::{DestructionClaims, DestructionRecord, Receipt, ReceiptClaims};
 use zmon_domain::secret::{SecretBytes, SecretText};
 use zmon_ports::{EnvelopeFault, Opened, PayloadEnvelope, ReceiptFault, SignatureFault};
 
 use crate::anchor::TrustAnchor;
 use crate::jws::VerifyingKey;
-use crate::{jwe, jws, keys, members, receipt};
+use crate::refusal::Refusal;
+use crate::{destruction, jwe, jws, keys, members, receipt};
 
 /// The device's half: opens, verifies and reads what was pushed, signs receipts.
 pub struct JoseEnvelope {
@@ -90,12 +92,31 @@ impl PayloadEnvelope for JoseEnvelope {
     }
 
     fn sign_receipt(&self, claims: &ReceiptClaims, client_private_key: &SecretText) -> Result<Receipt, ReceiptFault> {
+        self.signed(client_private_key, |signer| receipt::sign(claims, signer))
+    }
+
+    fn sign_destruction(
+        &self,
+        claims: &DestructionClaims,
+        client_private_key: &SecretText,
+    ) -> Result<DestructionRecord, ReceiptFault> {
+        self.signed(client_private_key, |signer| destruction::sign(claims, signer))
+    }
+}
+
+impl JoseEnvelope {
+    /// With the receipt key, or with the client key where the anchor is Ed25519.
+    fn signed<T>(
+        &self,
+        client_private_key: &SecretText,
+        sign: impl FnOnce(&dyn JwsSigner) -> Result<T, Refusal>,
+    ) -> Result<T, ReceiptFault> {
         let signer = match &self.derived {
             Some(derived) => jws::hmac_signer(&derived.receipt_key),
             None => jws::client_signer(client_private_key),
         };
         signer
-            .and_then(|signer| receipt::sign(claims, &*signer))
+            .and_then(|signer| sign(&*signer))
             .map_err(|refusal| ReceiptFault {
                 cause: refusal.to_string(),
             })

@@ -19,6 +19,7 @@
 mod anchor;
 mod compact;
 mod der;
+pub mod destruction;
 mod envelope;
 mod header;
 mod jwe;

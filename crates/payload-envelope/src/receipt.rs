@@ -21,10 +21,10 @@ use crate::{header, jws, keys};
 
 const TYPE: &str = "zm-receipt";
 /// Longest receipt in bytes. One signed with RSA 4096 has about 1100.
-const MAX_RECEIPT: usize = 4096;
+pub(crate) const MAX_RECEIPT: usize = 4096;
 
-/// What a station verifies a device's receipts with.
-pub struct ReceiptKey(VerifyingKey);
+/// What a station verifies a device's receipts and records of destruction with.
+pub struct ReceiptKey(pub(crate) VerifyingKey);
 
 impl ReceiptKey {
     /// With an HMAC trust anchor: `HS256` with the receipt key of this device.

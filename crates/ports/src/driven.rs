@@ -10,7 +10,7 @@ use zmon_domain::error::ProvisioningError;
 use zmon_domain::pairing::{PairingCode, SessionPrivateKey, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::payload::{Members, ProvisioningPayload, SignedText};
 use zmon_domain::qr::QrImages;
-use zmon_domain::result::{Receipt, ReceiptClaims};
+use zmon_domain::result::{DestructionClaims, DestructionRecord, Receipt, ReceiptClaims};
 use zmon_domain::secret::SecretText;
 use zmon_domain::time::{Monotonic, Timestamp, WallClock};
 
@@ -44,7 +44,7 @@ fault!(
     SignatureFault
 );
 fault!(
-    /// A receipt that could not be signed.
+    /// A receipt or a record of destruction that could not be signed.
     ReceiptFault
 );
 fault!(
@@ -103,6 +103,17 @@ pub trait PayloadEnvelope: Send + Sync + 'static {
     /// # Errors
     /// Where the client key cannot sign.
     fn sign_receipt(&self, claims: &ReceiptClaims, client_private_key: &SecretText) -> Result<Receipt, ReceiptFault>;
+
+    /// Signs a record of destruction: with the receipt key, or with the client key that is being destroyed where the
+    /// anchor is Ed25519.
+    ///
+    /// # Errors
+    /// Where the client key cannot sign.
+    fn sign_destruction(
+        &self,
+        claims: &DestructionClaims,
+        client_private_key: &SecretText,
+    ) -> Result<DestructionRecord, ReceiptFault>;
 }
 
 /// The PEM texts of one payload, and what they are examined for.
@@ -188,6 +199,10 @@ pub trait Entropy: Send + Sync + 'static {
 }
 
 /// Who may de-provision.
+///
+/// # Contract
+/// Compares and nothing else: how often a PIN may be wrong, and for how long none is looked at afterwards, is counted by
+/// the use cases, which ask one PIN at a time.
 pub trait AdministratorCheck: Send + Sync + 'static {
     /// Checks a PIN.
     ///
@@ -197,4 +212,35 @@ pub trait AdministratorCheck: Send + Sync + 'static {
         &self,
         pin: &SecretText,
     ) -> impl Future<Output = Result<AdministratorAuthorised, ProvisioningError>> + Send;
+}
+
+/// Why a trust anchor could not be erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnchorFault {
+    /// What a person has to remove, and why the device could not. May be said to anyone.
+    pub remedy: String,
+}
+
+impl fmt::Display for AnchorFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.remedy)
+    }
+}
+
+impl std::error::Error for AnchorFault {}
+
+/// The trust anchor as it is kept on the device, for its retirement.
+///
+/// # Contract
+/// After `erase` returned `Ok` the place holds no anchor, durably, and what stood there was overwritten. A crash at any
+/// point leaves it whole, overwritten or gone; calling again finishes the work.
+pub trait AnchorKeeper: Send + Sync + 'static {
+    /// Whether anything stands in its place.
+    fn is_there(&self) -> impl Future<Output = bool> + Send;
+
+    /// Erases it. Does nothing where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be erased from here.
+    fn erase(&self) -> impl Future<Output = Result<(), AnchorFault>> + Send;
 }

@@ -4,14 +4,16 @@ use std::future::Future;
 use std::net::IpAddr;
 
 use zmon_domain::access::Peer;
+use zmon_domain::admin::AdministratorRequest;
 use zmon_domain::audit::{AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Admission;
 use zmon_domain::pairing::PairingCode;
 use zmon_domain::qr::QrCodeData;
-use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, InstalledConfiguration, ProvisioningResult};
-use zmon_domain::secret::SecretText;
+use zmon_domain::result::{
+    ActiveConfiguration, ActiveCredentials, DestructionRecord, InstalledConfiguration, ProvisioningResult,
+};
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus};
 
@@ -26,7 +28,7 @@ pub trait ProvisioningService: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// `DeviceIdMismatch`, `AlreadyProvisioned`, `PairingInProgress`, `QrContentTooLong`, `NetworkError` (the
-    /// listener cannot be opened), `StorageError`, `ShuttingDown`.
+    /// listener cannot be opened), `DeviceRetired`, `StorageError`, `ShuttingDown`.
     fn generate_provisioning_qr_code(
         &self,
         device_id: &DeviceId,
@@ -49,13 +51,34 @@ pub trait ProvisioningService: Clone + Send + Sync + 'static {
     /// `getStatus`, with what a screen shows beside it.
     fn get_status(&self) -> impl Future<Output = StatusReport> + Send;
 
-    /// `deprovisionDevice`: removes what is installed.
+    /// `deprovisionDevice`: removes what is installed, and leaves a signed record of the destruction
+    /// ([`StatusReport::destruction`]).
     ///
     /// # Errors
-    /// `AdminRequired`, `NotProvisioned`, `PairingInProgress`, `StorageError`.
+    /// `AdminRequired`, `AdminLocked`, `NotProvisioned`, `PairingInProgress`, `StorageError`.
     fn deprovision_device(
         &self,
-        administrator_pin: SecretText,
+        request: AdministratorRequest,
+    ) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
+
+    /// Removes what is installed, if anything is, and the trust anchor with it. From then on the device pairs with
+    /// nobody until it is commissioned again.
+    ///
+    /// # Errors
+    /// `AdminRequired`, `AdminLocked`, `PairingInProgress`, `StorageError`; `TrustAnchorKept` where everything was done
+    /// but the trust anchor stands where the service cannot erase it.
+    fn retire_device(
+        &self,
+        request: AdministratorRequest,
+    ) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
+
+    /// Returns the time floor to the release date (`protocol.md`, "Time without a clock").
+    ///
+    /// # Errors
+    /// `AdminRequired`, `AdminLocked`, `StorageError`.
+    fn reset_time_floor(
+        &self,
+        request: AdministratorRequest,
     ) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
 
     /// Changes the key of the encrypted store and destroys the former one; what is stored stays as it is.
@@ -175,6 +198,8 @@ pub struct StatusReport {
     pub installed: Option<InstalledConfiguration>,
     /// Why it failed, while the status is `PROVISIONING_FAILED`.
     pub failure: Option<ProvisioningError>,
+    /// The record of the last destruction, whatever the status is now; the next destruction replaces it.
+    pub destruction: Option<DestructionRecord>,
 }
 
 /// What a subscriber hears.

@@ -9,9 +9,9 @@ mod shared;
 mod store;
 
 pub use driven::{
-    AdministratorCheck, CertificateBundle, CertificateFacts, Clock, Entropy, EntropyUnavailable, EnvelopeFault,
-    ListenerFault, ListenerOpened, Opened, PairingListener, PayloadEnvelope, QrRenderer, ReceiptFault, RenderFault,
-    SignatureFault,
+    AdministratorCheck, AnchorFault, AnchorKeeper, CertificateBundle, CertificateFacts, Clock, Entropy,
+    EntropyUnavailable, EnvelopeFault, ListenerFault, ListenerOpened, Opened, PairingListener, PayloadEnvelope,
+    QrRenderer, ReceiptFault, RenderFault, SignatureFault,
 };
 #[cfg(feature = "simulation")]
 pub use driving::SimulateProvisioning;
@@ -20,6 +20,6 @@ pub use driving::{
     SubscriptionEvent,
 };
 pub use store::{
-    AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealReceipt, StoreFault, StoredState,
-    WrappingKey,
+    AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealDestruction, SealReceipt,
+    StoreFault, StoredState, WrappingKey,
 };

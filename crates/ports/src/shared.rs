@@ -7,13 +7,15 @@ use std::sync::Arc;
 use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::checks::Installation;
 use zmon_domain::pairing::PairingCode;
-use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, InstalledConfiguration};
-use zmon_domain::status::PersistedStatus;
+use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, DestructionRecord, InstalledConfiguration};
+use zmon_domain::status::{PersistedStatus, Retirement};
 use zmon_domain::time::{Monotonic, Timestamp, WallClock};
 
 use crate::driven::{Clock, ListenerFault, ListenerOpened, PairingListener};
 use crate::driving::PairingInbound;
-use crate::store::{AuditStore, ConfigurationStore, ProvisioningStore, SealReceipt, StoreFault, StoredState};
+use crate::store::{
+    AuditStore, ConfigurationStore, ProvisioningStore, SealDestruction, SealReceipt, StoreFault, StoredState,
+};
 
 impl<T: ProvisioningStore> ProvisioningStore for Arc<T> {
     async fn load(&self) -> Result<StoredState, StoreFault> {
@@ -38,8 +40,31 @@ impl<T: ProvisioningStore> ProvisioningStore for Arc<T> {
         T::install(self, installation, entries, seal).await
     }
 
-    async fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
-        T::erase(self, at, entries).await
+    async fn erase(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        retire: bool,
+        seal: SealDestruction<'_>,
+    ) -> Result<DestructionRecord, StoreFault> {
+        T::erase(self, at, entries, retire, seal).await
+    }
+
+    async fn set_retirement(
+        &self,
+        at: Timestamp,
+        retirement: Option<Retirement>,
+        entries: &[AuditEntry],
+    ) -> Result<(), StoreFault> {
+        T::set_retirement(self, at, retirement, entries).await
+    }
+
+    async fn count_pin_miss(&self) -> Result<u32, StoreFault> {
+        T::count_pin_miss(self).await
+    }
+
+    async fn forget_pin_misses(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        T::forget_pin_misses(self, at, entries).await
     }
 
     async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {

@@ -7,9 +7,9 @@ use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::checks::Installation;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::machine::Persisted;
-use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, InstalledConfiguration, Receipt};
-use zmon_domain::secret::SecretBytes;
-use zmon_domain::status::PersistedStatus;
+use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, DestructionRecord, InstalledConfiguration, Receipt};
+use zmon_domain::secret::{SecretBytes, SecretText};
+use zmon_domain::status::{PersistedStatus, Retirement};
 use zmon_domain::time::Timestamp;
 
 use crate::driven::ReceiptFault;
@@ -23,6 +23,12 @@ pub struct StoredState {
     pub time_floor: Option<Timestamp>,
     /// Where the audit stands.
     pub audit: AuditHead,
+    /// How many administrator PINs in a row were begun to be checked and not found right.
+    pub pin_misses: u32,
+    /// The record of the last destruction.
+    pub destruction: Option<DestructionRecord>,
+    /// Where an administrator retired the device, and it was not commissioned since.
+    pub retirement: Option<Retirement>,
 }
 
 /// A fault of the store. `cause` names file and reason, never a stored value or a key.
@@ -49,6 +55,11 @@ impl From<StoreFault> for ProvisioningError {
 /// Signs the receipt inside the transaction that it speaks of: it is given the audit head that the transaction will
 /// leave behind.
 pub type SealReceipt<'a> = &'a (dyn Fn(AuditHead) -> Result<Receipt, ReceiptFault> + Send + Sync);
+
+/// Signs the record of a destruction inside the transaction that destroys: it is given the audit head that the
+/// transaction will leave behind, and the client's private key for the last time.
+pub type SealDestruction<'a> =
+    &'a (dyn Fn(AuditHead, &SecretText) -> Result<DestructionRecord, ReceiptFault> + Send + Sync);
 
 /// Certificates, private key, settings, status, time floor and audit, in one encrypted place.
 ///
@@ -89,13 +100,49 @@ pub trait ProvisioningStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<InstalledConfiguration, StoreFault>> + Send;
 
     /// Removes credentials, settings, certificate facts, receipt and time floor; the status becomes `DEPROVISIONED`;
-    /// the audit stays and grows by the entries. In the same transaction the database key is changed, and the former
-    /// one destroyed: what older pages, logs and copies hold is unreadable from then on.
+    /// the audit stays and grows by the entries; the record of the destruction takes the place of an older one. With
+    /// `retire` the retirement begins. In the same transaction the database key is changed, and the former one destroyed:
+    /// what older pages, logs and copies hold is unreadable from then on. Refuses where the store is not `PROVISIONED`.
     ///
     /// # Errors
     /// Nothing was removed; or everything was, but the former key could not be destroyed yet: [`Self::load`] tells, and
     /// destroying is tried again with every call until it succeeds.
-    fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> impl Future<Output = Result<(), StoreFault>> + Send;
+    fn erase(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        retire: bool,
+        seal: SealDestruction<'_>,
+    ) -> impl Future<Output = Result<DestructionRecord, StoreFault>> + Send;
+
+    /// Writes how far a retirement has come, or with `None` that the device was commissioned again, and records the
+    /// entries.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn set_retirement(
+        &self,
+        at: Timestamp,
+        retirement: Option<Retirement>,
+        entries: &[AuditEntry],
+    ) -> impl Future<Output = Result<(), StoreFault>> + Send;
+
+    /// Counts one more wrong administrator PIN and gives the new count. To be called *before* a PIN is looked at, so
+    /// that a power cut gives nobody a free guess.
+    ///
+    /// # Errors
+    /// Nothing was counted, and no PIN may be looked at.
+    fn count_pin_miss(&self) -> impl Future<Output = Result<u32, StoreFault>> + Send;
+
+    /// Returns the count of wrong PINs to zero, and records the entries.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn forget_pin_misses(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+    ) -> impl Future<Output = Result<(), StoreFault>> + Send;
 
     /// Changes the database key, destroys the former one, and records the entries, in one transaction. Everything else
     /// stays as it is.

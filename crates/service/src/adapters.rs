@@ -5,8 +5,8 @@ use core::time::Duration;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{
-    AdministratorCheck, AuditStore, CertificateFacts, Clock, ConfigurationStore, Entropy, PairingListener,
-    PayloadEnvelope, ProvisioningStore, QrRenderer,
+    AdministratorCheck, AnchorKeeper, AuditStore, CertificateFacts, Clock, ConfigurationStore, Entropy,
+    PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer,
 };
 
 /// Which device this is, and the rules it was commissioned with.
@@ -40,6 +40,8 @@ pub trait Ports: Send + Sync + 'static {
     type Entropy: Entropy;
     /// Who may de-provision.
     type Administrators: AdministratorCheck;
+    /// The trust anchor's place.
+    type Anchor: AnchorKeeper;
 
     /// All of them.
     fn adapters(&self) -> &AdaptersOf<Self>;
@@ -55,11 +57,12 @@ pub type AdaptersOf<P> = Adapters<
     <P as Ports>::Clock,
     <P as Ports>::Entropy,
     <P as Ports>::Administrators,
+    <P as Ports>::Anchor,
 >;
 
 /// The adapters by name; any combination of implementations is a [`Ports`].
 #[expect(missing_docs, reason = "each field is named after its port")]
-pub struct Adapters<Store, Envelope, Certificates, Renderer, Listener, Clock, Entropy, Administrators> {
+pub struct Adapters<Store, Envelope, Certificates, Renderer, Listener, Clock, Entropy, Administrators, Anchor> {
     pub store: Store,
     pub envelope: Envelope,
     pub certificates: Certificates,
@@ -68,9 +71,10 @@ pub struct Adapters<Store, Envelope, Certificates, Renderer, Listener, Clock, En
     pub clock: Clock,
     pub entropy: Entropy,
     pub administrators: Administrators,
+    pub anchor: Anchor,
 }
 
-impl<St, En, Ce, Qr, Li, Cl, Rn, Ad> Ports for Adapters<St, En, Ce, Qr, Li, Cl, Rn, Ad>
+impl<St, En, Ce, Qr, Li, Cl, Rn, Ad, An> Ports for Adapters<St, En, Ce, Qr, Li, Cl, Rn, Ad, An>
 where
     St: ProvisioningStore + ConfigurationStore + AuditStore,
     En: PayloadEnvelope,
@@ -80,6 +84,7 @@ where
     Cl: Clock,
     Rn: Entropy,
     Ad: AdministratorCheck,
+    An: AnchorKeeper,
 {
     type Store = St;
     type Envelope = En;
@@ -89,6 +94,7 @@ where
     type Clock = Cl;
     type Entropy = Rn;
     type Administrators = Ad;
+    type Anchor = An;
 
     fn adapters(&self) -> &Self {
         self

@@ -12,11 +12,15 @@ use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::machine::{Effect, Event, Persisted, State, step};
 use zmon_domain::pairing::SessionId;
 use zmon_domain::qr::QrCodeData;
+use zmon_domain::result::{Destruction, DestructionClaims, DestructionRecord};
+use zmon_domain::secret::SecretText;
 use zmon_domain::signal::ProvisioningSignal;
+use zmon_domain::status::Retirement;
 use zmon_domain::time::{TimeView, Timestamp};
-use zmon_ports::{Clock, PairingListener, ProvisioningStore};
+use zmon_ports::{Clock, PairingListener, PayloadEnvelope, ProvisioningStore, StoredState};
 
 use crate::adapters::{AdaptersOf, DeviceProfile, Ports};
+use crate::administration::Administration;
 
 /// Everything that one device's use cases share.
 pub(crate) struct Core<P: Ports> {
@@ -27,6 +31,8 @@ pub(crate) struct Core<P: Ports> {
     pub(crate) signals: broadcast::Sender<ProvisioningSignal>,
     /// Wakes the timer: deadlines may have changed.
     pub(crate) deadlines_changed: Notify,
+    /// One PIN at a time.
+    pub(crate) administration: tokio::sync::Mutex<Administration>,
     refusals: Mutex<BTreeMap<ErrorCode, u32>>,
     /// What local programs and people may repeat as often as they like.
     repeats: Mutex<RepeatLedger>,
@@ -37,6 +43,10 @@ pub(crate) struct Held {
     /// What the screen shows; gone with its session.
     pub(crate) qr_code: Option<QrCodeData>,
     pub(crate) time_floor: Option<Timestamp>,
+    /// The record of the last destruction.
+    pub(crate) destruction: Option<DestructionRecord>,
+    /// An administrator retired the device.
+    pub(crate) retired: bool,
     pub(crate) stopping: bool,
 }
 
@@ -50,16 +60,20 @@ pub(crate) struct ToDo {
 }
 
 impl<P: Ports> Core<P> {
-    pub(crate) fn new(ports: P, profile: DeviceProfile, state: State, time_floor: Option<Timestamp>) -> Self {
+    pub(crate) fn new(ports: P, profile: DeviceProfile, stored: StoredState) -> Self {
+        let administration = Administration::after_start(stored.pin_misses, ports.adapters().clock.monotonic());
         Self {
             ports,
             profile,
             held: tokio::sync::Mutex::new(Held {
-                state,
+                state: State::from(stored.persisted),
                 qr_code: None,
-                time_floor,
+                time_floor: stored.time_floor,
+                destruction: stored.destruction,
+                retired: stored.retirement.is_some(),
                 stopping: false,
             }),
+            administration: tokio::sync::Mutex::new(administration),
             signals: broadcast::channel(crate::events::BACKLOG).0,
             deadlines_changed: Notify::new(),
             refusals: Mutex::default(),
@@ -135,19 +149,21 @@ impl<P: Ports> Core<P> {
             }
             Effect::Check(claim) => to_do.check = Some(claim),
             Effect::Install(installation, entries) => to_do.install = Some((installation, entries)),
-            Effect::Erase(mut entries) => {
+            Effect::Erase(destruction, mut entries) => {
                 // What is removed was read so often until now.
                 let repeated = self.repeats().end();
                 entries.splice(0..0, repeated.iter().cloned());
-                if let Err(fault) = store.erase(at, &entries).await {
-                    // A fault after the commit still means that everything is gone.
-                    let gone = matches!(store.load().await, Ok(stored) if matches!(stored.persisted, Persisted::Deprovisioned));
-                    if !gone {
+                match self.erase(at, *destruction, &entries).await {
+                    Ok(record) => held.destruction = Some(record),
+                    Err(fault) => {
                         self.repeats().take_back(repeated);
-                        return Err(fault.into());
+                        return Err(fault);
                     }
                 }
                 held.time_floor = None;
+            }
+            Effect::Retire(entries) => {
+                store.set_retirement(at, Some(Retirement::Begun), &entries).await?;
             }
             Effect::CloseListener => self.adapters().listener.close().await,
             Effect::Announce(signal) => {
@@ -157,6 +173,33 @@ impl<P: Ports> Core<P> {
             }
         }
         Ok(())
+    }
+
+    async fn erase(
+        &self,
+        at: Timestamp,
+        destruction: Destruction,
+        entries: &[AuditEntry],
+    ) -> Result<DestructionRecord, ProvisioningError> {
+        let store = &self.adapters().store;
+        let retire = destruction.retired;
+        let seal = |audit, key: &SecretText| {
+            let claims = DestructionClaims {
+                device_id: self.profile.device_id.clone(),
+                destruction: destruction.clone(),
+                destroyed_at: at,
+                audit,
+            };
+            self.adapters().envelope.sign_destruction(&claims, key)
+        };
+        match store.erase(at, entries, retire, &seal).await {
+            Ok(record) => Ok(record),
+            // A fault after the commit still means that everything is gone.
+            Err(fault) => match store.load().await.map(|stored| (stored.persisted, stored.destruction)) {
+                Ok((Persisted::Deprovisioned, Some(record))) => Ok(record),
+                _ => Err(fault.into()),
+            },
+        }
     }
 
     fn take_refusal_summaries(&self, session: Option<SessionId>) -> Vec<AuditEntry> {

@@ -4,15 +4,18 @@
 //! sees to it that each use case runs to its end once it has begun.
 
 mod adapters;
+mod administration;
 mod apply;
 mod effects;
 mod events;
 mod pairing;
 mod provisioning;
 mod reading;
+mod retirement;
 #[cfg(feature = "simulation")]
 mod simulate;
 
 pub use adapters::{Adapters, AdaptersOf, DeviceProfile, Ports};
 pub use events::Subscription;
 pub use provisioning::CentralStationProvisioningService;
+pub use retirement::may_start;

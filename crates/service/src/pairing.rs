@@ -34,6 +34,9 @@ impl<P: Ports> Core<P> {
         if held.stopping {
             return Err(ErrorCode::ShuttingDown.into());
         }
+        if held.retired {
+            return Err(ErrorCode::DeviceRetired.into());
+        }
         self.tick(&mut held).await;
         match held.state.status() {
             ProvisioningStatus::Unprovisioned

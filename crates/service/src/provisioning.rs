@@ -5,18 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::{error, info};
+use zmon_domain::admin::AdministratorRequest;
 use zmon_domain::audit::{AuditEntry, AuditEvent, RepeatLedger};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
-use zmon_domain::machine::{Admission, Event, State};
+use zmon_domain::machine::{Admission, Event};
 use zmon_domain::pairing::PairingCode;
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::result::ProvisioningResult;
-use zmon_domain::secret::SecretText;
-use zmon_domain::status::ProvisioningStatus;
-use zmon_ports::{
-    AdministratorCheck, Clock, PairingInbound, PairingListener, ProvisioningService, ProvisioningStore, StatusReport,
-};
+use zmon_ports::{Clock, PairingInbound, PairingListener, ProvisioningService, ProvisioningStore, StatusReport};
 
 use crate::adapters::{DeviceProfile, Ports};
 use crate::effects::Core;
@@ -39,9 +36,8 @@ impl<P: Ports> CentralStationProvisioningService<P> {
     /// device from starting.
     pub async fn start(ports: P, profile: DeviceProfile) -> Result<Self, ProvisioningError> {
         let stored = ports.adapters().store.load().await?;
-        let state = State::from(stored.persisted);
-        let status = state.status();
-        let this = Self(Arc::new(Core::new(ports, profile, state, stored.time_floor)));
+        let this = Self(Arc::new(Core::new(ports, profile, stored)));
+        let status = this.0.held.lock().await.state.status();
         let entry = AuditEntry::new(AuditEvent::ServiceStarted)
             .with_detail(format!("in status {status}; a session does not survive a restart"));
         let at = this.0.time_view(&*this.0.held.lock().await).now();
@@ -92,6 +88,7 @@ impl<P: Ports> CentralStationProvisioningService<P> {
             // The installation ends with a signal.
             let _ = signals.recv().await;
         }
+        core.summarise_locked_refusals().await;
         core.adapters().listener.close().await;
         core.deadlines_changed.notify_one();
     }
@@ -168,32 +165,22 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
                 .map(|session| session.deadline.remaining(now).as_secs()),
             installed: held.state.installed().cloned(),
             failure: held.state.failure().cloned(),
+            destruction: held.destruction.clone(),
         }
     }
 
-    async fn deprovision_device(&self, administrator_pin: SecretText) -> Result<(), ProvisioningError> {
-        self.to_its_end(|core| async move {
-            let authorised = core.adapters().administrators.authorise(&administrator_pin).await;
-            let mut held = core.held.lock().await;
-            let administrator = match authorised {
-                Ok(administrator) => administrator,
-                Err(refusal) => {
-                    let at = core.time_view(&held).now();
-                    let entry = AuditEntry::new(AuditEvent::AdministratorRefused).with_code(refusal.code());
-                    core.adapters().store.record(at, &[entry], None).await?;
-                    return Err(refusal);
-                }
-            };
-            let request = Event::DeprovisioningRequested(administrator.clone());
-            let erased = core.advance(&mut held, request).await;
-            let erased = erased.and_then(|to_do| to_do.fault.map_or(Ok(()), Err));
-            core.record_refused_act(&held, "de-provision", &erased).await;
-            erased?;
-            core.advance(&mut held, Event::Erased(administrator)).await?;
-            info!(status = %ProvisioningStatus::Deprovisioned, "de-provisioned");
-            Ok(())
-        })
-        .await
+    async fn deprovision_device(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.to_its_end(|core| async move { core.deprovision(&request).await })
+            .await
+    }
+
+    async fn retire_device(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.to_its_end(|core| async move { core.retire(&request).await }).await
+    }
+
+    async fn reset_time_floor(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.to_its_end(|core| async move { core.reset_time_floor(&request).await })
+            .await
     }
 
     async fn rotate_database_key(&self) -> Result<(), ProvisioningError> {

@@ -34,6 +34,7 @@
 //! - A holder of the key can rewrite the audit to its end, or put back an older copy of all files. Receipts carry
 //!   the audit's head, so that the Central Station can tell.
 
+mod administration;
 mod audit;
 mod connection;
 mod fault;

@@ -9,17 +9,17 @@ use tokio::sync::Mutex;
 use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead};
 use zmon_domain::checks::Installation;
 use zmon_domain::machine::Persisted;
-use zmon_domain::result::InstalledConfiguration;
-use zmon_domain::status::{PersistedStatus, ProvisioningStatus};
+use zmon_domain::result::{DestructionRecord, InstalledConfiguration};
+use zmon_domain::status::{PersistedStatus, ProvisioningStatus, Retirement};
 use zmon_domain::time::Timestamp;
-use zmon_ports::{KeySource, ProvisioningStore, SealReceipt, StoreFault, StoredState};
+use zmon_ports::{KeySource, ProvisioningStore, SealDestruction, SealReceipt, StoreFault, StoredState};
 
 use crate::audit;
 use crate::connection::{self, Access, Connection, Slot, Transaction};
 use crate::fault::{Fault, from_millis, to_millis};
 use crate::keyring::Keyring;
 use crate::lock::StoreLock;
-use crate::{files, installed};
+use crate::{administration, files, installed};
 
 /// Forward only: a migration that was released is never changed.
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -100,10 +100,16 @@ impl ProvisioningStore for SqlcipherStore {
                 PersistedStatus::Provisioned => Persisted::Provisioned(Box::new(installed::read(connection).await?)),
                 PersistedStatus::Deprovisioned => Persisted::Deprovisioned,
             };
+            let time_floor = read_time_floor(connection).await?;
+            let audit = audit::checked_head(connection).await?;
+            let administration = administration::read(connection).await?;
             let state = StoredState {
                 persisted,
-                time_floor: read_time_floor(connection).await?,
-                audit: audit::checked_head(connection).await?,
+                time_floor,
+                audit,
+                pin_misses: administration.pin_misses,
+                destruction: administration.destruction,
+                retirement: administration.retirement,
             };
             transaction.commit(state).await
         };
@@ -168,15 +174,33 @@ impl ProvisioningStore for SqlcipherStore {
         })
     }
 
-    async fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+    async fn erase(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        retire: bool,
+        seal: SealDestruction<'_>,
+    ) -> Result<DestructionRecord, StoreFault> {
         let erase = async {
             let mut transaction = self.begin().await?;
             let connection = &mut transaction.connection;
+            if read_status(connection).await? != PersistedStatus::Provisioned {
+                return Err(Fault::refused("nothing is installed"));
+            }
+            // The key that is erased may be the one that signs.
+            let key = installed::read_credentials(connection).await?.client_private_key;
+            let head = audit::append(connection, at, entries).await?;
+            let record = seal(head, &key).map_err(|fault| Fault::refused(fault.cause))?;
+            drop(key);
+            administration::write_destruction(connection, &record).await?;
+            if retire {
+                administration::write_retirement(connection, Some(Retirement::Begun)).await?;
+            }
             installed::clear(connection).await?;
             write_time_floor(connection, None).await?;
             write_status(connection, PersistedStatus::Deprovisioned).await?;
-            audit::append(connection, at, entries).await?;
-            transaction.commit_under_new_key().await
+            transaction.commit_under_new_key().await?;
+            Ok(record)
         };
         erase.await.map_err(self.fault("erase the configuration"))
     }
@@ -188,6 +212,40 @@ impl ProvisioningStore for SqlcipherStore {
             transaction.commit_under_new_key().await
         };
         rotate.await.map_err(self.fault("change the database key"))
+    }
+
+    async fn set_retirement(
+        &self,
+        at: Timestamp,
+        retirement: Option<Retirement>,
+        entries: &[AuditEntry],
+    ) -> Result<(), StoreFault> {
+        let write = async {
+            let mut transaction = self.begin().await?;
+            administration::write_retirement(&mut transaction.connection, retirement).await?;
+            audit::append(&mut transaction.connection, at, entries).await?;
+            transaction.commit(()).await
+        };
+        write.await.map_err(self.fault("write the retirement"))
+    }
+
+    async fn count_pin_miss(&self) -> Result<u32, StoreFault> {
+        let count = async {
+            let mut transaction = self.begin().await?;
+            let misses = administration::count_pin_miss(&mut transaction.connection).await?;
+            transaction.commit(misses).await
+        };
+        count.await.map_err(self.fault("count an administrator's PIN"))
+    }
+
+    async fn forget_pin_misses(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        let forget = async {
+            let mut transaction = self.begin().await?;
+            administration::forget_pin_misses(&mut transaction.connection).await?;
+            audit::append(&mut transaction.connection, at, entries).await?;
+            transaction.commit(()).await
+        };
+        forget.await.map_err(self.fault("record an administrator's PIN"))
     }
 
     async fn set_time_floor(

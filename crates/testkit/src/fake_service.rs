@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, broadcast, watch};
 use zmon_domain::access::Peer;
+use zmon_domain::admin::{AdministratorAct, AdministratorRequest};
 use zmon_domain::audit::AuditVerdict;
 use zmon_domain::certificate::{CertificateSummary, CertifiedBundle};
 use zmon_domain::checks::Credentials;
@@ -56,15 +57,15 @@ impl Apply {
     }
 }
 
-/// What the fake was asked beside payloads. De-provisioning holds the PIN in the clear: it is a test's own.
+/// What the fake was asked beside payloads. An administrator's act holds the PIN in the clear: it is a test's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// `generate_provisioning_qr_code`.
     Generate(DeviceId, IpAddr),
-    /// `deprovision_device`.
-    Deprovision(String),
     /// `rotate_database_key`.
     RotateKey,
+    /// `deprovision_device`, `retire_device`, `reset_time_floor`: with the PIN and where it came from.
+    Administer(AdministratorAct, String, Option<Peer>),
     /// `cancel`.
     Cancel,
     /// `acknowledge`.
@@ -83,7 +84,7 @@ struct Script {
     report: StatusReport,
     qr_code: Option<QrCodeData>,
     generate: Result<QrCodeData, ProvisioningError>,
-    deprovision: Result<(), ProvisioningError>,
+    administer: Result<(), ProvisioningError>,
     rotate_key: Result<(), ProvisioningError>,
     cancel: Result<(), ProvisioningError>,
     acknowledge: Result<(), ProvisioningError>,
@@ -127,7 +128,7 @@ impl FakeService {
             report: report(ProvisioningStatus::ReadyToPair),
             qr_code: None,
             generate: Err(ErrorCode::NetworkError.into()),
-            deprovision: Ok(()),
+            administer: Ok(()),
             rotate_key: Ok(()),
             cancel: Ok(()),
             acknowledge: Ok(()),
@@ -181,9 +182,9 @@ impl FakeService {
         self.script().generate = generate;
     }
 
-    /// What de-provisioning gives from now on.
-    pub fn deprovision_with(&self, outcome: Result<(), ProvisioningError>) {
-        self.script().deprovision = outcome;
+    /// What administrator's acts give from now on.
+    pub fn administer_with(&self, outcome: Result<(), ProvisioningError>) {
+        self.script().administer = outcome;
     }
 
     /// What de-provisioning gives from now on.
@@ -251,6 +252,13 @@ impl FakeService {
         self.script().calls.clone()
     }
 
+    fn administer(&self, act: AdministratorAct, request: &AdministratorRequest) -> Result<(), ProvisioningError> {
+        let mut script = self.script();
+        let call = Call::Administer(act, request.pin.expose().into(), request.peer);
+        script.calls.push(call);
+        script.administer.clone()
+    }
+
     fn script(&self) -> MutexGuard<'_, Script> {
         self.0.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -303,10 +311,16 @@ impl ProvisioningService for FakeService {
         self.script().report.clone()
     }
 
-    async fn deprovision_device(&self, administrator_pin: SecretText) -> Result<(), ProvisioningError> {
-        let mut script = self.script();
-        script.calls.push(Call::Deprovision(administrator_pin.expose().into()));
-        script.deprovision.clone()
+    async fn deprovision_device(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.administer(AdministratorAct::Deprovision, &request)
+    }
+
+    async fn retire_device(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.administer(AdministratorAct::Retire, &request)
+    }
+
+    async fn reset_time_floor(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.administer(AdministratorAct::ResetTimeFloor, &request)
     }
 
     async fn rotate_database_key(&self) -> Result<(), ProvisioningError> {
@@ -423,6 +437,7 @@ pub fn report(status: ProvisioningStatus) -> StatusReport {
         expires_in_seconds: (status == ProvisioningStatus::ReadyToPair).then_some(600),
         installed: (status == ProvisioningStatus::Provisioned).then(installed),
         failure: (status == ProvisioningStatus::ProvisioningFailed).then(|| ErrorCode::SignatureInvalid.into()),
+        destruction: None,
     }
 }
 

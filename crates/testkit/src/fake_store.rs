@@ -6,11 +6,15 @@ use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead, AuditRecord, AuditVe
 use zmon_domain::checks::{Credentials, Installation};
 use zmon_domain::machine::Persisted;
 use zmon_domain::pairing::Sha256Digest;
-use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, CertificateTexts, InstalledConfiguration};
+use zmon_domain::result::{
+    ActiveConfiguration, ActiveCredentials, CertificateTexts, DestructionRecord, InstalledConfiguration,
+};
 use zmon_domain::settings::{RecordedSettings, SettingChange};
-use zmon_domain::status::PersistedStatus;
+use zmon_domain::status::{PersistedStatus, Retirement};
 use zmon_domain::time::Timestamp;
-use zmon_ports::{AuditStore, ConfigurationStore, ProvisioningStore, SealReceipt, StoreFault, StoredState};
+use zmon_ports::{
+    AuditStore, ConfigurationStore, ProvisioningStore, SealDestruction, SealReceipt, StoreFault, StoredState,
+};
 
 /// Keeps everything in memory, under the same contract as a real store. A handle: clones share one store.
 #[derive(Clone, Debug)]
@@ -25,6 +29,9 @@ struct Content {
     records: Vec<AuditRecord>,
     change: Option<SettingChange>,
     key_rotations: u32,
+    pin_misses: u32,
+    destruction: Option<DestructionRecord>,
+    retirement: Option<Retirement>,
     breakdown: Option<StoreFault>,
 }
 
@@ -39,6 +46,9 @@ impl Default for FakeStore {
             records: Vec::new(),
             change: None,
             key_rotations: 0,
+            pin_misses: 0,
+            destruction: None,
+            retirement: None,
             breakdown: None,
         };
         content.append(Timestamp::default(), &[AuditEntry::new(AuditEvent::StoreCreated)]);
@@ -137,6 +147,9 @@ impl ProvisioningStore for FakeStore {
                 persisted,
                 time_floor: content.time_floor,
                 audit: content.audit_head(),
+                pin_misses: content.pin_misses,
+                destruction: content.destruction.clone(),
+                retirement: content.retirement,
             })
         })
     }
@@ -186,12 +199,38 @@ impl ProvisioningStore for FakeStore {
         })
     }
 
-    async fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+    async fn erase(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        retire: bool,
+        seal: SealDestruction<'_>,
+    ) -> Result<DestructionRecord, StoreFault> {
         self.transaction(|content| {
+            let Some((_, credentials)) = content.installed.take() else {
+                return Err(fault("nothing is installed"));
+            };
+            let head = content.append(at, entries);
+            let record = seal(head, &credentials.client_private_key).map_err(|error| fault(&error.cause))?;
             content.status = PersistedStatus::Deprovisioned;
-            content.installed = None;
             content.time_floor = None;
             content.key_rotations += 1;
+            content.destruction = Some(record.clone());
+            if retire {
+                content.retirement = Some(Retirement::Begun);
+            }
+            Ok(record)
+        })
+    }
+
+    async fn set_retirement(
+        &self,
+        at: Timestamp,
+        retirement: Option<Retirement>,
+        entries: &[AuditEntry],
+    ) -> Result<(), StoreFault> {
+        self.transaction(|content| {
+            content.retirement = retirement;
             content.append(at, entries);
             Ok(())
         })
@@ -200,6 +239,21 @@ impl ProvisioningStore for FakeStore {
     async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
         self.transaction(|content| {
             content.key_rotations += 1;
+            content.append(at, entries);
+            Ok(())
+        })
+    }
+
+    async fn count_pin_miss(&self) -> Result<u32, StoreFault> {
+        self.transaction(|content| {
+            content.pin_misses = content.pin_misses.saturating_add(1);
+            Ok(content.pin_misses)
+        })
+    }
+
+    async fn forget_pin_misses(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        self.transaction(|content| {
+            content.pin_misses = 0;
             content.append(at, entries);
             Ok(())
         })

@@ -1,13 +1,13 @@
-//! Time and chance that a test holds in its hand.
+//! Time, chance and a trust anchor that a test holds in its hand.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
 use zmon_domain::time::{Monotonic, Timestamp, WallClock};
-use zmon_ports::{Clock, Entropy, EntropyUnavailable};
+use zmon_ports::{AnchorFault, AnchorKeeper, Clock, Entropy, EntropyUnavailable};
 
 /// A clock that moves when it is told to.
 ///
@@ -134,10 +134,54 @@ impl Entropy for SeededEntropy {
     }
 }
 
+/// The place of a trust anchor. Fresh, an anchor stands there and can be erased. A handle: clones share one place.
+#[derive(Clone, Debug)]
+pub struct FakeAnchor(Arc<Mutex<(bool, Option<AnchorFault>)>>);
+
+impl Default for FakeAnchor {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new((true, None))))
+    }
+}
+
+impl FakeAnchor {
+    /// Whether an anchor stands there now.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Puts one there, or takes it away.
+    pub fn put(&self, stands: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = stands;
+    }
+
+    /// From now on it cannot be erased, with this remedy; with none it can.
+    pub fn refuse(&self, remedy: Option<&str>) {
+        let fault = remedy.map(|remedy| AnchorFault { remedy: remedy.into() });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = fault;
+    }
+}
+
+impl AnchorKeeper for FakeAnchor {
+    async fn is_there(&self) -> bool {
+        self.stands()
+    }
+
+    async fn erase(&self) -> Result<(), AnchorFault> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (place.0, place.1.clone()) {
+            (true, Some(fault)) => Err(fault),
+            _ => {
+                place.0 = false;
+                Ok(())
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[tokio::test]

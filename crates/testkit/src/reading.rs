@@ -10,7 +10,7 @@ use zmon_ports::{AuditStore, ConfigurationStore, ProvisioningStore};
 use crate::fake_store::sha256;
 use crate::installation::{CA_CERTIFICATE, CLIENT_CERTIFICATE, SERVER_CERTIFICATE, installation};
 use crate::payload::CANARY_KEY;
-use crate::store::seal_with_head;
+use crate::store::{seal_destruction, seal_with_head};
 
 const AT: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 
@@ -42,7 +42,10 @@ async fn gives_nothing_where_nothing_is_installed<S: ProvisioningStore + Configu
     };
     nothing().await;
     install(store, "Bed 4", true).await;
-    store.erase(AT, &[]).await.expect("the sample is erased");
+    store
+        .erase(AT, &[], false, &seal_destruction)
+        .await
+        .expect("the sample is erased");
     nothing().await;
 }
 
@@ -79,7 +82,10 @@ async fn gives_what_was_installed_together<S: ProvisioningStore + ConfigurationS
 
 async fn gives_the_next_installation_and_nothing_of_the_last<S: ProvisioningStore + ConfigurationStore>(store: &S) {
     install(store, "First", true).await;
-    store.erase(AT, &[]).await.expect("the sample is erased");
+    store
+        .erase(AT, &[], false, &seal_destruction)
+        .await
+        .expect("the sample is erased");
     install(store, "Second", false).await;
     let read = store.active_configuration().await.expect("the store is read");
     let configuration = read.expect("something is installed");

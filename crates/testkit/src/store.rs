@@ -4,12 +4,14 @@ use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::machine::Persisted;
 use zmon_domain::pairing::SessionId;
-use zmon_domain::result::{InstalledConfiguration, Receipt};
-use zmon_domain::status::PersistedStatus;
+use zmon_domain::result::{DestructionRecord, InstalledConfiguration, Receipt};
+use zmon_domain::secret::SecretText;
+use zmon_domain::status::{PersistedStatus, Retirement};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{ProvisioningStore, ReceiptFault, StoredState};
 
 use crate::installation::{SAMPLE_TIME, installation};
+use crate::payload::CANARY_KEY;
 
 /// Holds a store to its port's contract. `make` gives a newly created store each time.
 ///
@@ -26,6 +28,10 @@ pub async fn contract<S: ProvisioningStore>(make: impl AsyncFn() -> S) {
     installs_nothing_without_a_receipt(&make().await).await;
     keeps_the_audit_when_it_erases(&make().await).await;
     installs_again_after_an_erasure(&make().await).await;
+    leaves_a_record_of_what_it_erased(&make().await).await;
+    erases_nothing_without_a_record(&make().await).await;
+    keeps_how_far_a_retirement_has_come(&make().await).await;
+    counts_wrong_pins(&make().await).await;
     keeps_the_time_floor(&make().await).await;
     keeps_everything_when_its_key_is_rotated(&make().await).await;
 }
@@ -36,6 +42,19 @@ pub async fn contract<S: ProvisioningStore>(make: impl AsyncFn() -> S) {
 /// Never.
 pub fn seal_with_head(head: AuditHead) -> Result<Receipt, ReceiptFault> {
     Ok(Receipt(format!("receipt over {} {}", head.count, head.head.to_hex())))
+}
+
+/// A record of destruction that speaks of the audit head and the private key it was made with.
+///
+/// # Errors
+/// Never.
+pub fn seal_destruction(head: AuditHead, key: &SecretText) -> Result<DestructionRecord, ReceiptFault> {
+    let right_key = key.expose() == CANARY_KEY;
+    Ok(DestructionRecord(format!(
+        "destruction over {} {}, with the installed key: {right_key}",
+        head.count,
+        head.head.to_hex()
+    )))
 }
 
 /// What is installed.
@@ -69,11 +88,17 @@ async fn install(store: &impl ProvisioningStore, label: &str, pinned: bool) -> I
         .expect("the sample is installed")
 }
 
+async fn erase(store: &impl ProvisioningStore, entries: &[AuditEntry]) -> DestructionRecord {
+    let erased = store.erase(AT, entries, false, &seal_destruction).await;
+    erased.expect("the sample is erased")
+}
+
 async fn starts_unprovisioned(store: &impl ProvisioningStore) {
     let state = load(store).await;
     assert!(matches!(state.persisted, Persisted::Unprovisioned), "{state:?}");
     assert_eq!(state.time_floor, None, "a fresh store has no time floor");
     assert_eq!(state.audit.count, 1, "the audit begins with the creation");
+    assert_eq!((state.pin_misses, state.destruction, state.retirement), (0, None, None));
 }
 
 async fn chains_records(store: &impl ProvisioningStore) {
@@ -183,7 +208,7 @@ async fn keeps_the_audit_when_it_erases(store: &impl ProvisioningStore) {
     install(store, "ICU-MON-04", true).await;
     let before = load(store).await.audit;
     let entries = [AuditEntry::new(AuditEvent::Deprovisioned)];
-    store.erase(AT, &entries).await.expect("the sample is erased");
+    erase(store, &entries).await;
     let state = load(store).await;
     assert!(matches!(state.persisted, Persisted::Deprovisioned), "{state:?}");
     assert_eq!(
@@ -196,7 +221,7 @@ async fn keeps_the_audit_when_it_erases(store: &impl ProvisioningStore) {
 
 async fn installs_again_after_an_erasure(store: &impl ProvisioningStore) {
     install(store, "First", true).await;
-    store.erase(AT, &[]).await.expect("the sample is erased");
+    erase(store, &[]).await;
     let second = install(store, "Second", false).await;
     let stored = installed(load(store).await);
     assert_eq!(stored, second);
@@ -205,6 +230,93 @@ async fn installs_again_after_an_erasure(store: &impl ProvisioningStore) {
         stored.certificates.server().is_empty(),
         "nothing of the first installation is left"
     );
+}
+
+async fn leaves_a_record_of_what_it_erased(store: &impl ProvisioningStore) {
+    let unprovisioned = store.erase(AT, &[], false, &seal_destruction).await;
+    unprovisioned.expect_err("where nothing is installed, nothing is destroyed");
+    assert_eq!(load(store).await.destruction, None);
+    install(store, "First", true).await;
+    let entries = [AuditEntry::new(AuditEvent::Deprovisioned)];
+    let record = erase(store, &entries).await;
+    let state = load(store).await;
+    let key = SecretText::new(CANARY_KEY.to_owned());
+    assert_eq!(
+        record,
+        seal_destruction(state.audit, &key).expect("the sample's record"),
+        "the record speaks of the audit as the destruction left it, with the key that was destroyed"
+    );
+    assert_eq!(state.destruction.as_ref(), Some(&record));
+    assert_eq!(state.retirement, None);
+    install(store, "Second", false).await;
+    assert_eq!(
+        load(store).await.destruction,
+        Some(record.clone()),
+        "an installation keeps it"
+    );
+    let second = erase(store, &entries).await;
+    assert_ne!(second, record);
+    assert_eq!(
+        load(store).await.destruction,
+        Some(second),
+        "the next one takes its place"
+    );
+}
+
+async fn erases_nothing_without_a_record(store: &impl ProvisioningStore) {
+    install(store, "ICU-MON-04", true).await;
+    let before = seen(store).await;
+    let broken = |_: AuditHead, _: &SecretText| {
+        Err(ReceiptFault {
+            cause: "the key does not sign".to_owned(),
+        })
+    };
+    let entries = [AuditEntry::new(AuditEvent::Deprovisioned)];
+    let fault = store.erase(AT, &entries, true, &broken).await;
+    let fault = fault.expect_err("an erasure without a record fails");
+    assert!(fault.cause.contains("the key does not sign"), "{fault}");
+    assert_eq!(seen(store).await, before, "a failed erasure changes nothing");
+    erase(store, &entries).await;
+}
+
+async fn keeps_how_far_a_retirement_has_come(store: &impl ProvisioningStore) {
+    install(store, "ICU-MON-04", false).await;
+    let retired = store.erase(AT, &[], true, &seal_destruction).await;
+    retired.expect("the sample is erased");
+    assert_eq!(load(store).await.retirement, Some(Retirement::Begun));
+    let entries = [AuditEntry::new(AuditEvent::TrustAnchorErased)];
+    for stage in [Some(Retirement::Done), None, Some(Retirement::Begun)] {
+        let before = load(store).await.audit.count;
+        let written = store.set_retirement(AT, stage, &entries).await;
+        written.expect("a retirement is written");
+        let state = load(store).await;
+        assert_eq!(state.retirement, stage);
+        assert_eq!(state.audit.count, before + 1);
+        assert!(matches!(state.persisted, Persisted::Deprovisioned), "{state:?}");
+    }
+}
+
+async fn counts_wrong_pins(store: &impl ProvisioningStore) {
+    let before = load(store).await.audit;
+    for count in 1..=7 {
+        assert_eq!(store.count_pin_miss().await.expect("a miss is counted"), count);
+        assert_eq!(load(store).await.pin_misses, count);
+    }
+    assert_eq!(load(store).await.audit, before, "counting writes no record");
+    install(store, "ICU-MON-04", false).await;
+    erase(store, &[]).await;
+    assert_eq!(
+        load(store).await.pin_misses,
+        7,
+        "neither installing nor erasing forgets"
+    );
+    let before = load(store).await.audit.count;
+    let entries = [AuditEntry::new(AuditEvent::AdministratorAuthorised)];
+    let forgotten = store.forget_pin_misses(AT, &entries).await;
+    forgotten.expect("misses are forgotten");
+    let state = load(store).await;
+    assert_eq!((state.pin_misses, state.audit.count), (0, before + 1));
+    assert_eq!(store.count_pin_miss().await.expect("a miss is counted"), 1);
 }
 
 async fn keeps_the_time_floor(store: &impl ProvisioningStore) {
@@ -247,7 +359,7 @@ async fn keeps_everything_when_its_key_is_rotated(store: &impl ProvisioningStore
         assert_eq!(state.time_floor, before.time_floor);
         assert_eq!(installed(state), given);
     }
-    store.erase(AT, &entries).await.expect("the sample is erased");
+    erase(store, &entries).await;
     assert_eq!(load(store).await.audit.count, before.audit.count + 4);
     install(store, "Again", false).await;
 }

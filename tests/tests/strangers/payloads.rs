@@ -15,7 +15,7 @@ use zmon_domain::settings::Settings;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_payload_envelope::seal::{SigningKey, seal};
 use zmon_ports::{Entropy, ProvisioningService};
-use zmon_testkit::fakes::ManualClock;
+use zmon_testkit::fakes::{FakeAnchor, ManualClock};
 use zmon_testkit::pki::{Key, KeyType, NOW, Pki, Template};
 use zmon_testkit::skip::skip;
 use zmon_tests::device::{Blueprint, Device, LOOPBACK, ScriptedEntropy};
@@ -121,6 +121,7 @@ impl<'a> Bench<'a> {
             device_id: device_id.clone(),
             anchor: station.key.trust_anchor(),
             clock: Arc::new(ManualClock::new(NOW, true)),
+            anchor_place: FakeAnchor::default(),
             entropy: ScriptedEntropy {
                 pairing_code: Some(code.expose().into()),
                 session_key: Some(random()),

@@ -42,7 +42,7 @@ type Reach = fn() -> Reached;
 type MakeEvent = fn(Option<Claim>) -> Event;
 
 /// Every event, in the words of a person. The events of a check are those of the session that is being checked.
-const EVENTS: [(&str, MakeEvent, Monotonic); 14] = [
+const EVENTS: [(&str, MakeEvent, Monotonic); 15] = [
     ("pairing opened", |_| Event::PairingOpened(session(2)), START),
     ("cancelled", |_| Event::Cancelled, START),
     ("its time is over", |_| Event::TimePassed, LATE),
@@ -65,6 +65,11 @@ const EVENTS: [(&str, MakeEvent, Monotonic); 14] = [
     (
         "de-provisioning requested",
         |_| Event::DeprovisioningRequested(administrator()),
+        START,
+    ),
+    (
+        "retirement requested",
+        |_| Event::RetirementRequested(administrator()),
         START,
     ),
     ("erased", |_| Event::Erased(administrator()), START),
@@ -221,7 +226,8 @@ fn described(effect: &Effect) -> Option<String> {
         Effect::SummariseRefusals(_) => "summarise refusals".to_owned(),
         Effect::Check(_) => "check the payload".to_owned(),
         Effect::Install(_, entries) => format!("install, with *{}*", names(entries)),
-        Effect::Erase(entries) => format!("erase, with *{}*", names(entries)),
+        Effect::Erase(_, entries) => format!("erase, with *{}*", names(entries)),
+        Effect::Retire(entries) => format!("begin the retirement, with *{}*", names(entries)),
         Effect::CloseListener => "close the listener".to_owned(),
         Effect::Announce(ProvisioningSignal::StatusChanged { .. }) => return None,
         Effect::Announce(signal) => format!("announce `{}`", signal.name()),

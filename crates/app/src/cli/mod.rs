@@ -1,5 +1,6 @@
 //! The command line.
 
+mod administer;
 mod audit;
 mod config;
 mod output;
@@ -10,25 +11,19 @@ mod simulate;
 mod store;
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 use tracing::error;
-use zeroize::Zeroizing;
-use zmon_domain::secret::SecretText;
 
 use crate::administrator;
 use crate::configuration::{self, Configuration, Faults, Inputs};
 use crate::control_client::{ClientFault, ControlClient};
 use crate::entropy::SystemEntropy;
-use crate::{hardening, release, shutdown, telemetry, wiring};
+use crate::wiring::{self, ServeFault};
+use crate::{hardening, release, shutdown, telemetry};
 use output::{complain, print, print_json};
-
-/// Longest PIN file that is read, in bytes.
-const MAX_PIN_FILE: u64 = 1024;
 
 /// How a command ends. The numbers above 64 are those of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,22 +69,25 @@ enum Command {
         #[command(flatten)]
         service: ServiceArgs,
         /// As one line of JSON
-        #[arg(long, conflicts_with = "receipt")]
+        #[arg(long, conflicts_with_all = ["receipt", "destruction"])]
         json: bool,
         /// The receipt of what is installed, alone
-        #[arg(long)]
+        #[arg(long, conflicts_with = "destruction")]
         receipt: bool,
+        /// The signed record of the last de-provisioning, alone
+        #[arg(long)]
+        destruction: bool,
     },
     /// End the open pairing session
     Cancel(ServiceArgs),
     /// Take note of a failure or of a de-provisioning
     Acknowledge(ServiceArgs),
-    /// Remove what is installed; needs the administrator's PIN
-    Deprovision {
-        #[command(flatten)]
-        service: ServiceArgs,
-        #[command(flatten)]
-        pin: PinArgs,
+    /// Remove what is installed and leave a signed record of it; needs the administrator's PIN
+    Deprovision(administer::DeprovisionArgs),
+    /// What the device believes about the time
+    Time {
+        #[command(subcommand)]
+        command: administer::TimeCommand,
     },
     /// Check the configuration and say where each value comes from
     CheckConfig,
@@ -121,7 +119,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum AdminCommand {
     /// Set the administrator's PIN, once, in the file that admin.pin_hash_file names
-    SetPin(PinArgs),
+    SetPin(administer::PinArgs),
 }
 
 #[derive(Debug, Args)]
@@ -129,18 +127,6 @@ struct ServiceArgs {
     /// Socket of the running service [default: the configured control.socket]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-}
-
-/// Where a PIN comes from: never from the command line or the environment, which others can read.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct PinArgs {
-    /// File whose one line is the PIN
-    #[arg(long, value_name = "FILE")]
-    pin_file: Option<PathBuf>,
-    /// Take the PIN from standard input
-    #[arg(long)]
-    pin_stdin: bool,
 }
 
 /// Why a command failed.
@@ -221,11 +207,18 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
             let client = client(&arguments.service, inputs)?;
             brief_runtime()?.block_on(pair::pair(&client, &arguments))
         }
-        Command::Status { service, json, receipt } => {
+        Command::Status {
+            service,
+            json,
+            receipt,
+            destruction,
+        } => {
             let client = client(&service, inputs)?;
             let runtime = brief_runtime()?;
             if receipt {
                 print(&format!("{}\n", runtime.block_on(client.receipt())?));
+            } else if destruction {
+                print(&format!("{}\n", runtime.block_on(client.destruction())?));
             } else {
                 let status = runtime.block_on(client.status())?;
                 if json {
@@ -246,12 +239,8 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
             print(&output::status(&brief_runtime()?.block_on(client.acknowledge())?));
             Ok(Exit::Done)
         }
-        Command::Deprovision { service, pin } => {
-            let client = client(&service, inputs)?;
-            let pin = read_pin(&pin)?;
-            print(&output::status(&brief_runtime()?.block_on(client.deprovision(&pin))?));
-            Ok(Exit::Done)
-        }
+        Command::Deprovision(arguments) => administer::deprovision(&arguments, inputs),
+        Command::Time { command } => administer::time(&command, inputs),
         #[cfg(feature = "simulation")]
         Command::SimulateDevice(arguments) => simulate::simulate(arguments),
         Command::CheckConfig => {
@@ -263,7 +252,7 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
             command: AdminCommand::SetPin(pin),
         } => {
             let path = configuration::pin_hash_file(inputs)?;
-            administrator::set_pin(&path, &read_pin(&pin)?, &SystemEntropy::new())
+            administrator::set_pin(&path, &pin.read()?, &SystemEntropy::new())
                 .map_err(|fault| Failure::Other(fault.0))?;
             print(&format!("The PIN is set; its hash is in {}.\n", path.display()));
             Ok(Exit::Done)
@@ -275,7 +264,7 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
 }
 
 fn serve(inputs: &Inputs) -> Result<Exit, Failure> {
-    let configuration = Configuration::load(inputs)?;
+    let configuration = Configuration::load_to_serve(inputs)?;
     telemetry::start(configuration.log);
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -289,8 +278,11 @@ fn serve(inputs: &Inputs) -> Result<Exit, Failure> {
     Ok(match served {
         Ok(()) => Exit::Done,
         Err(fault) => {
-            error!(cause = fault.0, "the service cannot run");
-            Exit::Refused
+            error!(cause = %fault, "the service cannot run");
+            match fault {
+                ServeFault::Cannot(_) => Exit::Refused,
+                ServeFault::NotCommissioned(_) => Exit::Configuration,
+            }
         }
     })
 }
@@ -313,21 +305,6 @@ fn brief_runtime() -> Result<Runtime, Failure> {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn no_runtime(fault: std::io::Error) -> Failure {
     Failure::Other(format!("the operating system gives too few resources to run: {fault}"))
-}
-
-fn read_pin(arguments: &PinArgs) -> Result<SecretText, Failure> {
-    let (source, read) = match &arguments.pin_file {
-        Some(path) => (path.as_path(), File::open(path).and_then(first_line)),
-        None => (Path::new("standard input"), first_line(std::io::stdin())),
-    };
-    read.map_err(|fault| Failure::Other(format!("the PIN cannot be read from {}: {fault}", source.display())))
-}
-
-fn first_line(source: impl Read) -> std::io::Result<SecretText> {
-    // Reserved at once, so that the PIN is not copied about.
-    let mut text = Zeroizing::new(String::with_capacity(MAX_PIN_FILE as usize));
-    source.take(MAX_PIN_FILE).read_to_string(&mut text)?;
-    Ok(SecretText::new(text.lines().next().unwrap_or_default().into()))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

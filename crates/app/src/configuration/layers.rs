@@ -21,6 +21,14 @@ pub struct Inputs {
     pub set: Vec<(String, String)>,
 }
 
+impl Inputs {
+    /// A variable of the environment that is no key.
+    pub(super) fn variable(&self, name: &str) -> Option<&OsString> {
+        let found = self.environment.iter().find(|(variable, _)| variable == name)?;
+        Some(&found.1)
+    }
+}
+
 /// The values that count, and what was wrong so far.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -92,8 +100,21 @@ impl Reader {
 
     /// Notes a fault of this key, with the origin of its value.
     pub(super) fn fault(&mut self, key: &Key, what: impl Into<String>) {
-        let source = self.origin(key);
-        self.faults.push(Fault::new(source, Some(key.name), what));
+        let fault = self.fault_of(key, what);
+        self.note(fault);
+    }
+
+    /// A fault of this key, with the origin of its value.
+    pub(super) fn fault_of(&self, key: &Key, what: impl Into<String>) -> Fault {
+        Fault::new(self.origin(key), Some(key.name), what)
+    }
+
+    pub(super) fn note(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub(super) fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
     }
 
     /// Where the key's value comes from.

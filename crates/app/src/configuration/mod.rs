@@ -44,8 +44,12 @@ pub struct Configuration {
     pub store_path: PathBuf,
     /// Where the key comes from that wraps its key.
     pub store_key: StoreKey,
-    /// What payloads are verified with.
-    pub trust_anchor: TrustAnchor,
+    /// What payloads are verified with; a fault of its file, where [`Configuration::load_to_serve`] met one.
+    pub trust_anchor: Result<TrustAnchor, Faults>,
+    /// The trust anchor's file.
+    pub trust_anchor_file: PathBuf,
+    /// Where systemd has put the service's credentials.
+    pub credentials_directory: Option<PathBuf>,
     /// Unix socket of the local API.
     pub control_socket: PathBuf,
     /// What the monitor application is given, and where.
@@ -91,6 +95,19 @@ impl Configuration {
     /// # Errors
     /// Every fault at once.
     pub fn load(inputs: &Inputs) -> Result<Self, Faults> {
+        Self::read(inputs, true)
+    }
+
+    /// The same, but that a trust anchor's file may be missing or damaged: so it is on a retired device, which only the
+    /// store can tell.
+    ///
+    /// # Errors
+    /// Every fault at once, unless that file is the only one.
+    pub fn load_to_serve(inputs: &Inputs) -> Result<Self, Faults> {
+        Self::read(inputs, false)
+    }
+
+    fn read(inputs: &Inputs, anchor_required: bool) -> Result<Self, Faults> {
         let mut reader = Reader::new(inputs);
         // Each is read before any is looked at, so that all faults come together.
         let device_id = reader.require(&keys::DEVICE_ID, |text| DeviceId::parse(text).ok());
@@ -109,7 +126,13 @@ impl Configuration {
         let pin_hash_file = reader.read(&keys::ADMIN_PIN_HASH_FILE, absolute_path);
         let level = reader.require(&keys::LOG_LEVEL, log_level);
         let format = reader.require(&keys::LOG_FORMAT, log_format);
+        if let Some(trust::Found { anchor: Err(fault), .. }) = &trust_anchor
+            && (anchor_required || reader.has_faults())
+        {
+            reader.note(fault.clone());
+        }
         let complete = || {
+            let trust::Found { path, anchor } = trust_anchor?;
             Some(Self {
                 device_id: device_id?,
                 serial_number: serial_number?,
@@ -119,7 +142,9 @@ impl Configuration {
                 pairing_time: pairing_time?,
                 store_path: store_path?,
                 store_key: store_key?,
-                trust_anchor: trust_anchor?,
+                trust_anchor: anchor.map_err(|fault| Faults(vec![fault])),
+                trust_anchor_file: path,
+                credentials_directory: inputs.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
                 control_socket: control_socket?,
                 application: Application {
                     group,

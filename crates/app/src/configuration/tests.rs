@@ -92,7 +92,7 @@ fn takes_defaults_for_what_nobody_sets() {
     assert_eq!(configuration.pin_hash_file, None);
     assert_eq!(configuration.log.level, tracing::Level::INFO);
     assert_eq!(configuration.log.format, LogFormat::Json);
-    assert!(matches!(configuration.trust_anchor, TrustAnchor::Hmac { .. }));
+    assert!(matches!(configuration.trust_anchor, Ok(TrustAnchor::Hmac { .. })));
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn takes_an_ed25519_key_that_everybody_may_read() {
         "[device]\nid = \"A\"\nserial_number = \"B\"\naddress = \"fd00::1\"\n[trust]\ned25519_public_key_file = \"{}\"\n",
         key.display()
     ));
-    let anchor = site.load().unwrap().trust_anchor;
+    let anchor = site.load().unwrap().trust_anchor.unwrap();
     assert!(matches!(anchor, TrustAnchor::Ed25519 { public_key } if public_key == [0; 32]));
 }
 
@@ -406,6 +406,23 @@ fn refuses_a_key_file_that_holds_anything_but_one_key() {
     let site = Site::new();
     fs::remove_file(site.path("trust.key")).unwrap();
     assert!(site.fault().2.contains("cannot be read"));
+}
+
+#[test]
+fn lets_a_service_start_far_enough_to_say_that_its_device_is_retired() {
+    let mut site = Site::new();
+    fs::write(site.path("trust.key"), "\0".repeat(44)).unwrap();
+    for _ in 0..2 {
+        let loaded = Configuration::load_to_serve(&site.inputs).unwrap();
+        assert_eq!(loaded.trust_anchor_file, site.path("trust.key"));
+        let fault = &loaded.trust_anchor.unwrap_err().0[0];
+        assert_eq!(fault.key.as_deref(), Some("trust.hmac_key_file"));
+        assert!(site.load().is_err(), "everything else needs the anchor");
+        let _ = fs::remove_file(site.path("trust.key"));
+    }
+    site = site.set("listener.port", "0");
+    let faults = Configuration::load_to_serve(&site.inputs).unwrap_err();
+    assert_eq!(faults.0.len(), 2, "all faults together: {faults}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
@@ -11,18 +11,26 @@ use zmon_domain::secret::SecretBytes;
 use zmon_payload_envelope::TrustAnchor;
 
 use super::absolute_path;
+use super::fault::Fault;
 use super::keys::{self, Key};
 use super::layers::Reader;
 
 /// A key in base64url without padding.
 const KEY_CHARACTERS: usize = 43;
 
-/// Reads the one trust anchor; none, both, and a file that is not as it must be are faults.
-pub(super) fn load(reader: &mut Reader) -> Option<TrustAnchor> {
+/// Where the trust anchor is, and what was found there.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) anchor: Result<TrustAnchor, Fault>,
+}
+
+/// Reads the one trust anchor; none and both are faults. A file that is not as it must be is told in the outcome.
+pub(super) fn load(reader: &mut Reader) -> Option<Found> {
     let hmac = keys::TRUST_HMAC_KEY_FILE;
     let ed25519 = keys::TRUST_ED25519_PUBLIC_KEY_FILE;
-    if reader.is_set(&hmac) == reader.is_set(&ed25519) {
-        let both = reader.is_set(&hmac);
+    let both = reader.is_set(&hmac);
+    let one = both != reader.is_set(&ed25519);
+    if !one {
         let what = format!(
             "expected exactly one of {} and {}, {} set: the trust anchor fixes the only signature algorithm",
             hmac.name,
@@ -32,16 +40,32 @@ pub(super) fn load(reader: &mut Reader) -> Option<TrustAnchor> {
         reader.fault(if both { &ed25519 } else { &hmac }, what);
     }
     // Both are read, so that their faults come together.
-    let device_key = key_of(reader, &hmac, true).map(|mut key| TrustAnchor::Hmac {
+    let device_key = read_at(reader, &hmac, true, |mut key| TrustAnchor::Hmac {
         device_key: SecretBytes::take(&mut key),
     });
-    let public_key = key_of(reader, &ed25519, false).map(|key| TrustAnchor::Ed25519 { public_key: *key });
+    let public_key = read_at(reader, &ed25519, false, |key| TrustAnchor::Ed25519 { public_key: *key });
+    if !one {
+        for fault in [&device_key, &public_key].into_iter().flatten() {
+            if let Err(fault) = &fault.anchor {
+                reader.note(fault.clone());
+            }
+        }
+        return None;
+    }
     device_key.or(public_key)
 }
 
-fn key_of(reader: &mut Reader, key: &Key, secret: bool) -> Option<Zeroizing<[u8; 32]>> {
+fn read_at(
+    reader: &mut Reader,
+    key: &Key,
+    secret: bool,
+    anchor: impl FnOnce(Zeroizing<[u8; 32]>) -> TrustAnchor,
+) -> Option<Found> {
     let path = reader.read(key, absolute_path)?;
-    read_key(&path, secret).map_err(|what| reader.fault(key, what)).ok()
+    let anchor = read_key(&path, secret)
+        .map(anchor)
+        .map_err(|what| reader.fault_of(key, what));
+    Some(Found { path, anchor })
 }
 
 /// Reads one key in base64url; a secret one only where nobody but the file's owner has access.

@@ -25,6 +25,7 @@ use super::fault::{Fault, Faults};
 use super::ports::{SimulatedClock, SimulatedEnvelope, SimulatedListener, SimulatedStore};
 use super::{Change, Event};
 use crate::administrator::PinFile;
+use crate::anchor_file::AnchorFile;
 use crate::entropy::SystemEntropy;
 use crate::release;
 
@@ -38,6 +39,7 @@ type Parts = Adapters<
     SimulatedClock,
     SystemEntropy,
     PinFile,
+    AnchorFile,
 >;
 
 /// What one monitor is made of.
@@ -92,6 +94,8 @@ impl SimulatedDevice {
             clock,
             entropy: SystemEntropy::new(),
             administrators: PinFile::new(None),
+            // It is in memory alone.
+            anchor: AnchorFile::new(stores.join("no-trust-anchor"), None),
         };
         let profile = DeviceProfile {
             device_id: plan.device_id.clone(),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use zmon_domain::admin::AdministratorRequest;
 use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::checks::Installation;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
@@ -12,17 +13,18 @@ use zmon_domain::pairing::{PairingCode, SessionPrivateKey, SessionPublicKey, Sha
 use zmon_domain::payload::{Members, SignedText};
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::result::{
-    ActiveConfiguration, ActiveCredentials, InstalledConfiguration, ProvisioningResult, Receipt, ReceiptClaims,
+    ActiveConfiguration, ActiveCredentials, DestructionClaims, DestructionRecord, InstalledConfiguration,
+    ProvisioningResult, Receipt, ReceiptClaims,
 };
 use zmon_domain::secret::SecretText;
-use zmon_domain::status::PersistedStatus;
+use zmon_domain::status::{PersistedStatus, Retirement};
 use zmon_domain::time::{Monotonic, Timestamp, WallClock};
 use zmon_https_inbound::HttpsInbound;
 use zmon_payload_envelope::JoseEnvelope;
 use zmon_ports::{
     AuditStore, Clock, ConfigurationStore, EnvelopeFault, ListenerFault, ListenerOpened, Opened, PairingInbound,
-    PairingListener, PayloadEnvelope, ProvisioningService, ProvisioningStore, ReceiptFault, SealReceipt,
-    SignatureFault, StatusReport, StoreFault, StoredState,
+    PairingListener, PayloadEnvelope, ProvisioningService, ProvisioningStore, ReceiptFault, SealDestruction,
+    SealReceipt, SignatureFault, StatusReport, StoreFault, StoredState,
 };
 use zmon_sqlcipher_certstore::SqlcipherStore;
 
@@ -98,8 +100,31 @@ impl ProvisioningStore for SimulatedStore {
         self.inner.install(installation, entries, seal).await
     }
 
-    async fn erase(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
-        self.inner.erase(at, entries).await
+    async fn erase(
+        &self,
+        at: Timestamp,
+        entries: &[AuditEntry],
+        retire: bool,
+        seal: SealDestruction<'_>,
+    ) -> Result<DestructionRecord, StoreFault> {
+        self.inner.erase(at, entries, retire, seal).await
+    }
+
+    async fn set_retirement(
+        &self,
+        at: Timestamp,
+        retirement: Option<Retirement>,
+        entries: &[AuditEntry],
+    ) -> Result<(), StoreFault> {
+        self.inner.set_retirement(at, retirement, entries).await
+    }
+
+    async fn count_pin_miss(&self) -> Result<u32, StoreFault> {
+        self.inner.count_pin_miss().await
+    }
+
+    async fn forget_pin_misses(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
+        self.inner.forget_pin_misses(at, entries).await
     }
 
     async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
@@ -181,6 +206,9 @@ const fn place(code: ErrorCode) -> Place {
         | ErrorCode::Cancelled
         | ErrorCode::UnknownError
         | ErrorCode::AdminRequired
+        | ErrorCode::AdminLocked
+        | ErrorCode::DeviceRetired
+        | ErrorCode::TrustAnchorKept
         | ErrorCode::NotProvisioned
         | ErrorCode::QrContentTooLong => Place::Payload,
     }
@@ -234,6 +262,14 @@ impl PayloadEnvelope for SimulatedEnvelope {
 
     fn sign_receipt(&self, claims: &ReceiptClaims, client_private_key: &SecretText) -> Result<Receipt, ReceiptFault> {
         self.inner.sign_receipt(claims, client_private_key)
+    }
+
+    fn sign_destruction(
+        &self,
+        claims: &DestructionClaims,
+        client_private_key: &SecretText,
+    ) -> Result<DestructionRecord, ReceiptFault> {
+        self.inner.sign_destruction(claims, client_private_key)
     }
 }
 
@@ -324,8 +360,16 @@ impl<S: PairingInbound> ProvisioningService for SimulatedInbound<S> {
         self.inner.get_status().await
     }
 
-    async fn deprovision_device(&self, administrator_pin: SecretText) -> Result<(), ProvisioningError> {
-        self.inner.deprovision_device(administrator_pin).await
+    async fn deprovision_device(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.inner.deprovision_device(request).await
+    }
+
+    async fn retire_device(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.inner.retire_device(request).await
+    }
+
+    async fn reset_time_floor(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
+        self.inner.reset_time_floor(request).await
     }
 
     async fn rotate_database_key(&self) -> Result<(), ProvisioningError> {

@@ -15,7 +15,7 @@ use crate::audit::AuditEntry;
 use crate::checks::{Approved, Claim, Installation};
 use crate::error::ProvisioningError;
 use crate::pairing::{SessionId, Sha256Digest};
-use crate::result::InstalledConfiguration;
+use crate::result::{Destruction, InstalledConfiguration};
 use crate::signal::ProvisioningSignal;
 use crate::status::PersistedStatus;
 use crate::time::Timestamp;
@@ -54,6 +54,8 @@ pub enum Event {
     Acknowledged,
     /// An administrator wants to de-provision.
     DeprovisioningRequested(AdministratorAuthorised),
+    /// An administrator wants to retire the device.
+    RetirementRequested(AdministratorAuthorised),
     /// What was installed is gone for good.
     Erased(AdministratorAuthorised),
     /// The service is stopping.
@@ -71,8 +73,11 @@ pub enum Effect {
     Check(Claim),
     /// One transaction: certificates, key, settings, status, time floor, these audit entries, receipt.
     Install(Box<Installation>, Vec<AuditEntry>),
-    /// One transaction: remove certificates, key and settings, return the time floor, record these audit entries.
-    Erase(Vec<AuditEntry>),
+    /// One transaction: remove certificates, key and settings, return the time floor, record these audit entries, leave
+    /// a signed record of the destruction, and where it says so begin the retirement.
+    Erase(Box<Destruction>, Vec<AuditEntry>),
+    /// Begin the retirement of a device on which nothing is installed, in one transaction with these audit entries.
+    Retire(Vec<AuditEntry>),
     /// The listener ends.
     CloseListener,
     /// Tell subscribers.

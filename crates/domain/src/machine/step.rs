@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 
 use super::state::{GRACE_AFTER_SUCCESS, Grace, Inner, Session, State};
 use super::{Effect, Event};
+use crate::admin::AdministratorAuthorised;
 use crate::audit::{AuditEntry, AuditEvent};
 use crate::checks::{Approved, Claim};
 use crate::error::{ErrorCode, ProvisioningError};
 use crate::pairing::{SessionId, Sha256Digest};
-use crate::result::{InstalledConfiguration, ProvisioningResult};
+use crate::result::{Destruction, InstalledConfiguration, ProvisioningResult};
 use crate::signal::ProvisioningSignal;
 use crate::status::{PersistedStatus, Phase, ProvisioningStatus};
 use crate::time::{Deadline, Monotonic, Timestamp};
@@ -47,17 +48,8 @@ pub fn step(state: State, event: Event, now: Monotonic) -> Step {
         Event::Installed(installed) => installed_now(state, installed, now),
         Event::InstallationFailed(error) => installation_failed(state, error, now),
         Event::Acknowledged => acknowledged(state),
-        Event::DeprovisioningRequested(by) => match state {
-            Inner::Provisioned { .. } => {
-                let entry = AuditEntry::new(AuditEvent::Deprovisioned).with_detail(format!("by {}", by.by()));
-                (state, Ok(vec![Effect::CloseListener, Effect::Erase(vec![entry])]))
-            }
-            Inner::PairingReceived { .. } => refuse(state, ErrorCode::PairingInProgress),
-            Inner::Unprovisioned { .. }
-            | Inner::ReadyToPair { .. }
-            | Inner::ProvisioningFailed { .. }
-            | Inner::Deprovisioned => refuse(state, ErrorCode::NotProvisioned),
-        },
+        Event::DeprovisioningRequested(by) => deprovisioning_requested(state, &by),
+        Event::RetirementRequested(by) => retirement_requested(state, &by),
         Event::Erased(_) => match state {
             Inner::Provisioned { .. } => {
                 let effects = vec![
@@ -484,6 +476,69 @@ fn acknowledged(state: Inner) -> Decision {
         status_changed(ProvisioningStatus::Unprovisioned),
     ];
     (Inner::Unprovisioned { grace }, Ok(effects))
+}
+
+fn deprovisioning_requested(state: Inner, by: &AdministratorAuthorised) -> Decision {
+    match state {
+        Inner::Provisioned { installed, grace } => {
+            let effects = erase(&installed, by, false);
+            (Inner::Provisioned { installed, grace }, Ok(effects))
+        }
+        Inner::PairingReceived { .. } => refuse(state, ErrorCode::PairingInProgress),
+        Inner::Unprovisioned { .. }
+        | Inner::ReadyToPair { .. }
+        | Inner::ProvisioningFailed { .. }
+        | Inner::Deprovisioned => refuse(state, ErrorCode::NotProvisioned),
+    }
+}
+
+fn retirement_requested(state: Inner, by: &AdministratorAuthorised) -> Decision {
+    let bare = |grace| {
+        let mut effects = end_grace(grace);
+        effects.push(Effect::Retire(vec![retired(by)]));
+        Ok(effects)
+    };
+    match state {
+        Inner::Provisioned { installed, grace } => {
+            let effects = erase(&installed, by, true);
+            (Inner::Provisioned { installed, grace }, Ok(effects))
+        }
+        Inner::Unprovisioned { grace } => (Inner::Unprovisioned { grace: None }, bare(grace)),
+        Inner::ProvisioningFailed { error, grace, was } => (
+            Inner::ProvisioningFailed {
+                error,
+                grace: None,
+                was,
+            },
+            bare(grace),
+        ),
+        Inner::Deprovisioned => (state, bare(None)),
+        Inner::ReadyToPair { .. } | Inner::PairingReceived { .. } => refuse(state, ErrorCode::PairingInProgress),
+    }
+}
+
+/// The listener first: nobody shall get a receipt for what is being removed.
+fn erase(installed: &InstalledConfiguration, by: &AdministratorAuthorised, retire: bool) -> Vec<Effect> {
+    let leaf = installed.certificates.leaf();
+    let destruction = Destruction {
+        certificate_sha256: leaf.sha256,
+        certificate_serial: leaf.serial.clone(),
+        authorised_by: by.by().into(),
+        retired: retire,
+    };
+    let mut entries = vec![AuditEntry::new(AuditEvent::Deprovisioned).with_detail(format!(
+        "by {}: client certificate sha256 {}",
+        by.by(),
+        leaf.sha256.to_hex()
+    ))];
+    if retire {
+        entries.push(retired(by));
+    }
+    vec![Effect::CloseListener, Effect::Erase(Box::new(destruction), entries)]
+}
+
+fn retired(by: &AdministratorAuthorised) -> AuditEntry {
+    AuditEntry::new(AuditEvent::DeviceRetired).with_detail(format!("by {}", by.by()))
 }
 
 fn stopping(state: Inner, now: Monotonic) -> Decision {

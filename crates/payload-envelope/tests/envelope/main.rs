@@ -4,6 +4,7 @@
 mod confusion;
 mod contract;
 mod craft;
+mod destruction;
 mod hostile;
 mod members;
 mod properties;

@@ -6,7 +6,7 @@ use zmon_testkit::installation::{CA_CERTIFICATE, CLIENT_CERTIFICATE, SERVER_CERT
 use zmon_testkit::payload::CANARY_KEY;
 use zmon_testkit::store::{contract, installed, seal_with_head};
 
-use crate::home::{AT, Home, install};
+use crate::home::{Home, erase, install};
 
 #[tokio::test]
 async fn it_keeps_the_contract_of_its_port() {
@@ -43,7 +43,7 @@ async fn it_gives_everything_back_after_a_restart() {
     let after = store.load().await.unwrap();
     assert_eq!((after.audit, after.time_floor), (before.audit, before.time_floor));
     assert_eq!(installed(after), given);
-    store.erase(AT, &[]).await.unwrap();
+    erase(&store).await;
     store.close().await;
     let after = home.open().await.load().await.unwrap();
     assert!(matches!(after.persisted, Persisted::Deprovisioned));
@@ -60,7 +60,7 @@ async fn it_gives_credentials_byte_for_byte_and_only_while_provisioned() {
     assert_eq!(credentials.client_private_key.expose(), CANARY_KEY);
     assert_eq!(credentials.ca_certificate, CA_CERTIFICATE);
     assert_eq!(credentials.server_certificate.as_deref(), Some(SERVER_CERTIFICATE));
-    store.erase(AT, &[]).await.unwrap();
+    erase(&store).await;
     assert!(store.credentials().await.unwrap().is_none());
     let (unpinned, entries) = installation("Unpinned", false);
     store.install(&unpinned, &entries, &seal_with_head).await.unwrap();

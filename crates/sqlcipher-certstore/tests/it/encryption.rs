@@ -6,7 +6,7 @@ use zmon_domain::secret::SecretBytes;
 use zmon_ports::{KeySource, KeySourceFault, ProvisioningStore as _, WrappingKey};
 use zmon_sqlcipher_certstore::SqlcipherStore;
 
-use crate::home::{AT, Home, LABEL, install};
+use crate::home::{AT, Home, LABEL, erase, install};
 
 struct OtherKey;
 
@@ -116,7 +116,7 @@ async fn it_empties_the_log_when_it_erases() {
     let store = home.open().await;
     install(&store).await;
     assert!(home.log().metadata().unwrap().len() > 0);
-    store.erase(AT, &[]).await.unwrap();
+    erase(&store).await;
     assert!(home.log().metadata().map_or(0, |log| log.len()) == 0);
     // A crash right after the erasure, before the log was emptied, is made good by the next opening.
     let home = Home::new();

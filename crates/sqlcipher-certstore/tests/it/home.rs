@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
-use zmon_domain::result::InstalledConfiguration;
+use zmon_domain::result::{DestructionRecord, InstalledConfiguration};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{KeySource as _, ProvisioningStore as _, StoreFault};
 use zmon_sqlcipher_certstore::{DatabaseKey, FileKeySource, SqlcipherStore, unwrap};
 use zmon_testkit::installation::installation;
-use zmon_testkit::store::seal_with_head;
+use zmon_testkit::store::{seal_destruction, seal_with_head};
 
 pub(crate) const AT: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 /// Stands in settings and audit.
@@ -102,4 +102,8 @@ impl Home {
 pub(crate) async fn install(store: &SqlcipherStore) -> InstalledConfiguration {
     let (installation, entries) = installation(LABEL, true);
     store.install(&installation, &entries, &seal_with_head).await.unwrap()
+}
+
+pub(crate) async fn erase(store: &SqlcipherStore) -> DestructionRecord {
+    store.erase(AT, &[], false, &seal_destruction).await.unwrap()
 }

@@ -10,7 +10,7 @@ use zmon_domain::machine::Persisted;
 use zmon_ports::ProvisioningStore as _;
 use zmon_sqlcipher_certstore::{AuditVerdict, FileKeySource, SqlcipherStore};
 use zmon_testkit::installation::installation;
-use zmon_testkit::store::seal_with_head;
+use zmon_testkit::store::{seal_destruction, seal_with_head};
 
 use crate::home::{AT, Home, LABEL};
 
@@ -28,7 +28,12 @@ async fn a_life_without_end() {
         .unwrap();
     if matches!(store.load().await.unwrap().persisted, Persisted::Provisioned(_)) {
         store
-            .erase(AT, &[AuditEntry::new(AuditEvent::Deprovisioned)])
+            .erase(
+                AT,
+                &[AuditEntry::new(AuditEvent::Deprovisioned)],
+                false,
+                &seal_destruction,
+            )
             .await
             .unwrap();
     }
@@ -45,7 +50,12 @@ async fn a_life_without_end() {
             .unwrap();
         writeln!(out, "acknowledged {}", at + 6).unwrap();
         store
-            .erase(AT, &[AuditEntry::new(AuditEvent::Deprovisioned)])
+            .erase(
+                AT,
+                &[AuditEntry::new(AuditEvent::Deprovisioned)],
+                false,
+                &seal_destruction,
+            )
             .await
             .unwrap();
         writeln!(out, "acknowledged {}", at + 7).unwrap();

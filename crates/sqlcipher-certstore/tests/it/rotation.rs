@@ -9,9 +9,9 @@ use zmon_domain::audit::{AuditEntry, AuditEvent};
 use zmon_domain::machine::Persisted;
 use zmon_ports::{KeySource as _, ProvisioningStore as _};
 use zmon_sqlcipher_certstore::{AuditVerdict, DatabaseKey, SqlcipherStore};
-use zmon_testkit::store::installed;
+use zmon_testkit::store::{installed, seal_destruction};
 
-use crate::home::{AT, Home, install};
+use crate::home::{AT, Home, erase, install};
 
 const PAGE: usize = 4096;
 /// At the end of each page: initialisation vector and HMAC-SHA512.
@@ -140,7 +140,7 @@ async fn it_leaves_nothing_of_the_former_key_or_of_what_it_encrypted() {
         fs::hard_link(home.database(), &witness[1]).unwrap();
 
         if erases {
-            store.erase(AT, &[]).await.unwrap();
+            erase(&store).await;
         } else {
             store.rotate_key(AT, &[]).await.unwrap();
         }
@@ -176,7 +176,7 @@ async fn it_never_writes_under_the_new_key_what_it_erases() {
         assert!(contains(&before, erased.as_bytes()), "the control: {erased}");
     }
     // What a copy of the erased database holds, free pages and log included, for whoever has the key in force.
-    store.erase(AT, &[]).await.unwrap();
+    erase(&store).await;
     store.close().await;
     let after = pages_under(&home.database_key(), &home).concat();
     assert!(contains(&after, b"provisioning completed"), "the control: the audit");
@@ -200,7 +200,10 @@ async fn it_changes_the_key_of_a_database_that_is_larger_than_its_cache() {
     assert!(home.database_key() != key);
     assert_eq!(installed(store.load().await.unwrap()), given);
     let before = intact(&store).await;
-    store.erase(AT, &vec![entry; 1000]).await.unwrap();
+    store
+        .erase(AT, &vec![entry; 1000], false, &seal_destruction)
+        .await
+        .unwrap();
     assert_eq!(intact(&store).await, before + 1000);
     store.close().await;
     let store = home.open().await;

@@ -82,7 +82,7 @@ async fn it_wraps_the_key_of_a_store_that_can_be_rotated_and_erased() {
             .await
             .unwrap();
         store.rotate_key(AT, &[]).await.unwrap();
-        store.erase(AT, &[]).await.unwrap();
+        store.rotate_key(AT, &[]).await.unwrap();
         store.close().await;
     }
 }

@@ -235,7 +235,7 @@ fn refuses_what_no_device_can_be_brought_to(judge: &mut Judge) {
         judge.refuses(("DELETE", "/v1/pairing", json!({})), status, code.as_str());
         service.acknowledge_with(Err(error.clone()));
         judge.refuses(post("/v1/acknowledge", ""), status, code.as_str());
-        service.deprovision_with(Err(error));
+        service.administer_with(Err(error));
         judge.refuses(post("/v1/deprovision", r#"{"pin":"1"}"#), status, code.as_str());
     }
     // The control: what the document does not list is noticed.
