@@ -177,17 +177,11 @@ async fn every_refusal_is_audited_with_who_asked_and_a_flood_of_them_is_two_reco
     }
     bench.restart().await;
     let who = "uid 1000, gid 1001, pid 1002";
-    let mut expected = vec![(
-        "NotProvisioned".to_owned(),
-        format!("de-provisioning, by administrator, {who}"),
-    )];
     let required = |miss| {
-        (
-            "AdminRequired".to_owned(),
-            format!("time floor reset, {who}; miss {miss}"),
-        )
+        let detail = format!("time floor reset, {who}; miss {miss}");
+        ("AdminRequired".to_owned(), detail)
     };
-    expected.extend((1..=5).map(required));
+    let mut expected: Vec<_> = (1..=5).map(required).collect();
     expected.push(("AdminLocked".to_owned(), format!("time floor reset, {who}")));
     expected.push((
         "AdminLocked".to_owned(),
