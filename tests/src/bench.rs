@@ -48,6 +48,11 @@ impl Bench {
 
     /// With the station that is made for its device id.
     pub async fn with(station: fn(&DeviceId) -> Station) -> Self {
+        Self::in_directory(tempfile::tempdir().unwrap(), station).await
+    }
+
+    /// With its store in this folder.
+    pub async fn in_directory(directory: TempDir, station: fn(&DeviceId) -> Station) -> Self {
         let device_id = DeviceId::parse("ZM-ICU-MON-04").unwrap();
         let station = station(&device_id);
         let blueprint = Blueprint {
@@ -57,7 +62,6 @@ impl Bench {
             entropy: ScriptedEntropy::default(),
             anchor_place: FakeAnchor::default(),
         };
-        let directory = tempfile::tempdir().unwrap();
         let (store, device) = start(&blueprint, &directory).await;
         Self {
             directory,

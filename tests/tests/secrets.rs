@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use zmon_tests::programs::{PIN, Programs, run};
+use zmon_tests::programs::{DEVICE, PIN, Programs, run};
 
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY";
 const CERTIFICATE: &[u8] = b"BEGIN CERTIFICATE";
@@ -110,17 +110,42 @@ fn a_whole_life_leaves_no_secret_behind() {
     let credentials = ask(&application, "GET /v1/credentials");
     fs::copy(state.join("store.db"), at("copy-while-provisioned.db")).unwrap();
     fs::copy(state.join("store.db-wal"), at("copy-while-provisioned.wal")).unwrap();
-    outputs.push(
-        device()
-            .args(["deprovision", "--pin-file"])
-            .arg(at("config.toml"))
-            .output()
-            .unwrap(),
-    );
-    outputs.push(run(device().args(["deprovision", "--pin-file"]).arg(at("pin"))));
-    answers.push(("answer after all".to_owned(), ask(&application, "GET /v1/credentials")));
+    let device_key = fs::read_to_string(at("device.key")).unwrap().trim().to_owned();
+    let raw_device_key = Base64UrlUnpadded::decode_vec(&device_key).unwrap();
+    let store_key = fs::read(state.join("store.key")).unwrap();
+    // Every act of an administrator, with a wrong PIN and with the right one.
+    let act = |arguments: &[&str], record: Option<&str>, pin: &str| {
+        let mut command = device();
+        command.args(arguments).arg("--pin-file").arg(at(pin));
+        if let Some(record) = record {
+            command.arg("--record").arg(at(record));
+        }
+        command
+    };
+    let acts: [(&[&str], Option<&str>); 3] = [
+        (&["time", "reset"], None),
+        (&["deprovision"], Some("destroyed")),
+        (&["deprovision", "--retire"], Some("retired")),
+    ];
+    for (arguments, record) in acts {
+        outputs.push(act(arguments, record, "config.toml").output().unwrap());
+        outputs.push(run(&mut act(arguments, record, "pin")));
+    }
+    outputs.push(run(device().args(["status", "--destruction"])));
+    outputs.push(run(station()
+        .arg("verify-destruction")
+        .arg(at("destroyed"))
+        .args(["--device-id", DEVICE])));
     outputs.push(run(device().arg("status")));
+    outputs.push(device().args(["pair", "--no-wait"]).output().unwrap());
+    for _ in 0..6 {
+        outputs.push(act(&["time", "reset"], None, "config.toml").output().unwrap());
+    }
+    answers.push(("answer after all".to_owned(), ask(&application, "GET /v1/credentials")));
     drop(service);
+    let restarted = device().arg("serve").output().unwrap();
+    assert_eq!(restarted.status.code(), Some(78), "it is retired: {restarted:?}");
+    outputs.push(restarted);
     outputs.push(run(device().args(["audit", "export"])));
 
     // The private key goes to the monitor application, in the one answer that is for it, and into the file that was
@@ -145,9 +170,6 @@ fn a_whole_life_leaves_no_secret_behind() {
     }
     assert!(!at("export/client-private-key.pem").exists());
 
-    let device_key = fs::read_to_string(at("device.key")).unwrap().trim().to_owned();
-    let raw_device_key = Base64UrlUnpadded::decode_vec(&device_key).unwrap();
-    let store_key = fs::read(state.join("store.key")).unwrap();
     let hex: String = store_key.iter().map(|byte| format!("{byte:02x}")).collect();
     let secrets: [(&str, &[u8]); 8] = [
         ("the pairing code", code.as_bytes()),
@@ -161,7 +183,6 @@ fn a_whole_life_leaves_no_secret_behind() {
     ];
     let mut found = Vec::new();
     let meant = [
-        "device.key",
         "store.key",
         "pin",
         "ca.key",

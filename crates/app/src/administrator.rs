@@ -183,6 +183,30 @@ pub fn set_pin(path: &Path, pin: &SecretText, entropy: &impl Entropy) -> Result<
     })
 }
 
+/// What is left to do so that the service can read what [`set_pin`] wrote and cannot replace it.
+#[must_use]
+pub fn hint(path: &Path) -> Option<String> {
+    let directory = directory_of(path);
+    let found = directory.metadata().ok()?;
+    let (path, directory) = (path.display(), directory.display());
+    if !geteuid().is_root() {
+        Some(format!(
+            "Warning: it was not root who set it, so that whoever runs as this user can replace it: {directory} should be \
+             root's."
+        ))
+    } else if found.uid() != 0 {
+        Some(format!(
+            "Warning: {directory} is not root's, so that its owner can replace the PIN."
+        ))
+    } else if found.gid() == 0 {
+        Some(format!(
+            "Where the service does not run as root, let its group read the hash: chgrp GROUP {path} && chmod 640 {path}"
+        ))
+    } else {
+        None
+    }
+}
+
 /// All or nothing, and never over another file.
 fn write_once(path: &Path, content: &str, group: Option<u32>) -> std::io::Result<()> {
     let beside = path.with_added_extension("new");

@@ -87,6 +87,7 @@ pub mod audit;
 pub mod batch;
 pub mod ca;
 pub mod check;
+pub mod destruction;
 
 mod fault;
 pub mod home;

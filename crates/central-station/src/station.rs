@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use zmon_domain::identity::DeviceId;
 use zmon_domain::qr::QrFields;
-use zmon_domain::result::ReceiptClaims;
+use zmon_domain::result::{DestructionClaims, ReceiptClaims};
 use zmon_domain::secret::SecretText;
 use zmon_domain::time::Timestamp;
 use zmon_payload_envelope::seal::SigningKey;
 
-use crate::ca::{CertificateAuthority, Issued};
+use crate::ca::{CertificateAuthority, Issued, certificate_sha256};
+use crate::destruction;
 use crate::fault::Fault;
 use crate::home::{AnchorKind, Home};
 use crate::payload::{DeviceConfiguration, Payload};
@@ -155,6 +156,21 @@ impl Station {
     ) -> Result<ReceiptClaims, Fault> {
         let key = self.home.signing_key(expected.device_id)?;
         check(receipt, &receipt_key(&key, expected.device_id, certificate)?, expected)
+    }
+
+    /// Verifies the record that a de-provisioned device left behind, also of a device that has been retired since.
+    /// `certificate` is the certificate that was issued to it (DER); an Ed25519 station cannot do without.
+    ///
+    /// # Errors
+    /// Where the record is not genuine, or speaks of another device or certificate.
+    pub fn verify_destruction(
+        &self,
+        record: &str,
+        device_id: &DeviceId,
+        certificate: Option<&[u8]>,
+    ) -> Result<DestructionClaims, Fault> {
+        let key = receipt_key(&self.home.signing_key(device_id)?, device_id, certificate)?;
+        destruction::check(record, &key, device_id, certificate.map(certificate_sha256))
     }
 
     /// Retires a device: from now on nothing is scanned, derived, issued or sealed for it.

@@ -23,7 +23,7 @@ use zmon_domain::audit::AuditHead;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::{PairingCode, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::qr::QrFields;
-use zmon_domain::result::ReceiptClaims;
+use zmon_domain::result::{Destruction, DestructionClaims, ReceiptClaims};
 use zmon_domain::settings::ServerHost;
 use zmon_domain::time::Timestamp;
 use zmon_payload_envelope::JoseEnvelope;
@@ -433,6 +433,66 @@ fn the_program_compares_a_receipt_with_the_certificate_that_was_issued() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
+}
+
+#[test]
+fn it_verifies_a_record_of_destruction_against_device_and_certificate() {
+    for anchor in [AnchorKind::Hmac, AnchorKind::Ed25519] {
+        let (directory, home) = home(anchor);
+        let device_id = device("ZM-1");
+        let key = home.signing_key(&device_id).unwrap();
+        let ca = home.certificate_authority().unwrap();
+        let [issued, other] = [(); 2].map(|()| ca.issue_client(&device_id).unwrap());
+        let claims = DestructionClaims {
+            device_id: device_id.clone(),
+            destruction: Destruction {
+                certificate_sha256: issued.sha256,
+                certificate_serial: "2a".into(),
+                authorised_by: "administrator PIN, uid 1000".into(),
+                retired: true,
+            },
+            destroyed_at: Timestamp::from_millis(1_795_435_200_000),
+            audit: AuditHead {
+                count: 17,
+                head: Sha256Digest::new([1; 32]),
+            },
+        };
+        let envelope = JoseEnvelope::new(key.trust_anchor(), &device_id);
+        let record = envelope.sign_destruction(&claims, &issued.private_key_pem).unwrap();
+        let station = zmon_central_station::Station::open(&directory.path().join("home"));
+        let verified = station.verify_destruction(&record.0, &device_id, Some(&issued.der));
+        assert_eq!(verified.unwrap(), claims);
+        for (device_id, certificate) in [(&device("ZM-2"), &issued), (&device_id, &other)] {
+            let refused = station.verify_destruction(&record.0, device_id, Some(&certificate.der));
+            assert_eq!(refused.unwrap_err().family(), Family::Receipt);
+        }
+        let without = station.verify_destruction(&record.0, &device_id, None);
+        assert_eq!(without.is_ok(), matches!(anchor, AnchorKind::Hmac));
+
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        for (certificate, code) in [(&issued, 0), (&other, 7)] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_zmon-station"))
+                .arg("--home")
+                .arg(directory.path().join("home"))
+                .arg("verify-destruction")
+                .arg(file("record", &format!("{}\n", record.0)))
+                .args(["--device-id", "ZM-1", "--certificate"])
+                .arg(file("certificate.pem", &certificate.certificate_pem))
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(code), "{output:?}");
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(
+                said.contains("certificate 2a") && said.contains("uid 1000"),
+                code == 0,
+                "{said}"
+            );
+        }
     }
 }
 

@@ -255,6 +255,9 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
             administrator::set_pin(&path, &pin.read()?, &SystemEntropy::new())
                 .map_err(|fault| Failure::Other(fault.0))?;
             print(&format!("The PIN is set; its hash is in {}.\n", path.display()));
+            if let Some(hint) = administrator::hint(&path) {
+                print(&format!("{hint}\n"));
+            }
             Ok(Exit::Done)
         }
         Command::Store { command } => brief_runtime()?.block_on(store::store(&command, inputs)),

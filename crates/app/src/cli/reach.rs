@@ -58,7 +58,7 @@ impl Reach {
     }
 
     async fn store(inputs: &Inputs) -> Result<Self, Failure> {
-        let configuration = Configuration::load(inputs)?;
+        let configuration = Configuration::load_to_serve(inputs)?;
         // Opening would make one.
         if !configuration.store_path.exists() {
             return Err(Failure::Other(format!(

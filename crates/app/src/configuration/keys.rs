@@ -94,8 +94,8 @@ keys! {
     APPLICATION_PROVISIONED_FILE = "application.provisioned_file", Text, Some("/run/zmon-provision/provisioned"), PATH,
         "File that is there exactly while the device is provisioned, for whoever waits for that. Holds no secret.";
     ADMIN_PIN_HASH_FILE = "admin.pin_hash_file", Text, None, PATH,
-        "Argon2id hash of the administrator's PIN, written by `zmon-provision admin set-pin`. Without it nobody can \
-         de-provision.";
+        "Argon2id hash of the administrator's PIN, written by root with `zmon-provision admin set-pin`, in a directory \
+         of root's that the service's group can read. Without it nobody can de-provision.";
     LOG_LEVEL = "log.level", Text, Some("info"), "error, warn, info, debug or trace",
         "The least important messages that are logged.";
     LOG_FORMAT = "log.format", Text, Some("json"), "json or text",

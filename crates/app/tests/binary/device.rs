@@ -193,3 +193,95 @@ fn refuses_a_store_whose_key_is_gone() {
     assert_eq!(code, 1);
     assert!(errors.contains("store.key"), "{errors}");
 }
+
+#[test]
+fn locks_after_five_wrong_pins_also_across_a_restart() {
+    let site = Site::new();
+    let mut device = site.serve();
+    assert_eq!(
+        site.run_with_input(&["admin", "set-pin", "--pin-stdin"], "314159\n").0,
+        0
+    );
+    for _ in 0..5 {
+        let (code, _, errors) = site.run_with_input(&["time", "reset", "--pin-stdin"], "271828\n");
+        assert_eq!(code, 1);
+        assert!(errors.contains("AdminRequired: "), "{errors}");
+    }
+    for _ in 0..2 {
+        let (code, _, errors) = site.run_with_input(&["time", "reset", "--pin-stdin"], "314159\n");
+        assert_eq!(code, 1);
+        assert!(errors.contains("AdminLocked: ") && errors.contains(" s."), "{errors}");
+        assert_eq!(device.stop(Signal::TERM), 0);
+        device = site.serve();
+    }
+    let site = Site::new();
+    let _device = site.serve();
+    assert_eq!(
+        site.run_with_input(&["admin", "set-pin", "--pin-stdin"], "314159\n").0,
+        0
+    );
+    let (code, text, errors) = site.run_with_input(&["time", "reset", "--pin-stdin"], "314159\n");
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "The time floor is the release date again.\n"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn retires_and_starts_again_only_with_a_new_trust_anchor() {
+    let site = Site::new();
+    let mut device = site.serve();
+    assert_eq!(
+        site.run_with_input(&["admin", "set-pin", "--pin-stdin"], "314159\n").0,
+        0
+    );
+    let record = site.path("record");
+    let retire = [
+        "deprovision",
+        "--retire",
+        "--pin-stdin",
+        "--record",
+        record.to_str().unwrap(),
+    ];
+    let (code, _, errors) = site.run(&retire[..3]);
+    assert_eq!(code, 2, "the record has to be kept: {errors}");
+    fs::write(&record, "kept").unwrap();
+    let (code, _, errors) = site.run_with_input(&retire, "314159\n");
+    assert_eq!(code, 1);
+    assert!(errors.contains("Nothing was removed"), "{errors}");
+    assert_eq!(fs::read_to_string(&record).unwrap(), "kept");
+    fs::remove_file(&record).unwrap();
+    let (code, _, errors) = site.run_with_input(&retire, "271828\n");
+    assert_eq!(code, 1);
+    assert!(errors.contains("AdminRequired: ") && !record.exists(), "{errors}");
+    assert!(site.path("trust.key").exists());
+
+    let (code, text, errors) = site.run_with_input(&retire, "314159\n");
+    assert_eq!(code, 0, "{errors}");
+    assert!(
+        text.contains("nothing was installed") && text.contains("trust anchor is erased"),
+        "{text}"
+    );
+    assert!(!record.exists() && !site.path("trust.key").exists());
+    let (code, _, errors) = site.run(&["pair", "--no-wait"]);
+    assert_eq!(code, 1);
+    assert!(errors.contains("DeviceRetired: "), "{errors}");
+    assert_eq!(device.stop(Signal::TERM), 0);
+
+    for _ in 0..2 {
+        let (code, _, errors) = site.run(&["serve"]);
+        assert_eq!(code, 78);
+        assert!(
+            errors.contains("retired this device") && errors.contains("trust.key"),
+            "{errors}"
+        );
+        assert!(errors.contains("zmon-station derive"), "{errors}");
+    }
+    let key = site.path("trust.key");
+    fs::write(&key, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let _device = site.serve();
+    let (code, _, errors) = site.run(&["pair", "--no-wait"]);
+    assert_eq!(code, 0, "{errors}");
+}

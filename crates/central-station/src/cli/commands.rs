@@ -14,7 +14,7 @@ use zmon_central_station::push::{Answer, Patience};
 use zmon_central_station::receipt::Expected;
 use zmon_central_station::{Fault, FaultCode, Monitor, Station};
 use zmon_domain::identity::DeviceId;
-use zmon_domain::result::ReceiptClaims;
+use zmon_domain::result::{DestructionClaims, ReceiptClaims};
 use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 
 use super::audit::audit_check;
@@ -57,6 +57,19 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
             let text = format!("The receipt is genuine: {}.", said_by(&claims));
             Ok(Report::done(text, json!({ "claims": claims_json(&claims) })))
         }
+        Command::VerifyDestruction {
+            record,
+            device_id,
+            certificate,
+        } => {
+            let certificate = certificate.as_deref().map(read_certificate).transpose()?;
+            let text = String::from_utf8_lossy(&read(&record)?).trim().to_owned();
+            Ok(destroyed(&station.verify_destruction(
+                &text,
+                &device_id,
+                certificate.as_deref(),
+            )?))
+        }
         Command::Retire { device_id, reason } => {
             station.retire(&device_id, reason.as_deref(), now())?;
             let text =
@@ -77,6 +90,34 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
             Ok(Report::done(text.clone(), json!({ "script": text })))
         }
     }
+}
+
+fn destroyed(claims: &DestructionClaims) -> Report {
+    let destruction = &claims.destruction;
+    let at = written(claims.destroyed_at);
+    let retired = if destruction.retired {
+        " The device was retired: its trust anchor was to be erased next."
+    } else {
+        ""
+    };
+    let text = format!(
+        "The record is genuine: {} destroyed certificate {} (SHA-256 {}) and its key at {at}, ordered by {}.{retired}",
+        claims.device_id,
+        printable(&destruction.certificate_serial),
+        destruction.certificate_sha256.to_hex(),
+        printable(&destruction.authorised_by),
+    );
+    let json = json!({ "claims": {
+        "deviceId": claims.device_id.as_str(),
+        "certificateSha256": destruction.certificate_sha256.to_hex(),
+        "certificateSerial": destruction.certificate_serial,
+        "authorisedBy": destruction.authorised_by,
+        "retired": destruction.retired,
+        "destroyedAt": at,
+        "auditCount": claims.audit.count,
+        "auditHead": claims.audit.head.to_hex(),
+    } });
+    Report::done(text, json)
 }
 
 fn init(directory: &Path, name: &str, anchor: Anchor) -> Outcome {

@@ -112,6 +112,17 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
     },
+    /// Verify the record of destruction that a de-provisioned monitor left behind.
+    VerifyDestruction {
+        /// File with the record.
+        record: PathBuf,
+        /// The monitor that made it.
+        #[arg(long, value_parser = device)]
+        device_id: DeviceId,
+        /// The certificate that was issued, PEM, to compare with; needed with an Ed25519 anchor.
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+    },
     /// Provision every monitor of a list, side by side; the same command again goes on where it stopped.
     Batch(Box<batch::Batch>),
     /// Say everything that a monitor would object to in an unsealed payload, without a monitor.
