@@ -9,6 +9,7 @@ use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::pairing::Sha256Digest;
+use zmon_domain::qr::QrFields;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_testkit::pki::{DAY, Identity, Key, KeyType, Pki, Template, Texts};
 use zmon_tests::station::{SERVER_HOST, Station};
@@ -31,12 +32,14 @@ pub(crate) enum Act {
     Refuse,
     Deprovision,
     DeprovisionMuch,
+    /// Of the database key, while a configuration is installed.
+    Rotate,
     /// After a power cut: what was committed is still in the log alone.
     Recover,
 }
 
 impl Act {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::FirstStart,
         Self::Provision,
         Self::ProvisionMuch,
@@ -45,6 +48,7 @@ impl Act {
         Self::Refuse,
         Self::Deprovision,
         Self::DeprovisionMuch,
+        Self::Rotate,
         Self::Recover,
     ];
 }
@@ -100,7 +104,7 @@ impl World {
             }
         };
         make(Act::FirstStart, &[Act::Provision, Act::ProvisionMuch]);
-        make(Act::Provision, &[Act::Deprovision]);
+        make(Act::Provision, &[Act::Deprovision, Act::Rotate]);
         make(Act::ProvisionMuch, &[Act::DeprovisionMuch]);
         make(Act::Deprovision, &[Act::Reprovision, Act::Refuse]);
         make(Act::DeprovisionMuch, &[Act::ReprovisionMuch]);
@@ -143,21 +147,8 @@ impl World {
             }
             Act::Provision | Act::ProvisionMuch | Act::Reprovision | Act::ReprovisionMuch => {
                 let qr = site.pair()?;
-                let mut payload = self.station.payload(&qr, qr.timestamp);
-                if matches!(act, Act::ProvisionMuch | Act::ReprovisionMuch) {
-                    payload["clientCertificate"] = self.much.client_certificate.clone().into();
-                    payload["clientPrivateKey"] = self.much.client_private_key.clone().into();
-                    payload["caCertificate"] = self.much.ca_certificate.clone().into();
-                    payload["serverCertificate"] = self.much.server_certificate.clone().into();
-                }
-                let text = |name: &str| payload[name].as_str().unwrap().to_owned();
-                let body = self.station.seal(&qr, &payload);
-                performed.goal = Some(Goal::Installed {
-                    body_sha256: sha256(&body),
-                    client_certificate: text("clientCertificate"),
-                    client_private_key: text("clientPrivateKey"),
-                    ca_certificate: text("caCertificate"),
-                });
+                let (body, goal) = self.payload(act, &qr);
+                performed.goal = Some(goal);
                 let answer = site.push(&qr, body)?;
                 assert_eq!(answer.status, 200, "{}", answer.json());
                 performed.acknowledged = true;
@@ -168,8 +159,34 @@ impl World {
                 assert_eq!(answer.status, 200, "{}", answer.json());
                 performed.acknowledged = true;
             }
+            Act::Rotate => {
+                performed.goal = Some(Goal::Rotated);
+                let answer = site.rotate_key()?;
+                assert_eq!(answer.status, 200, "{}", answer.json());
+                performed.acknowledged = true;
+            }
         }
         Ok(())
+    }
+
+    /// A good body for this QR code, and what it is to bring about.
+    pub(crate) fn payload(&self, act: Act, qr: &QrFields) -> (Vec<u8>, Goal) {
+        let mut payload = self.station.payload(qr, qr.timestamp);
+        if matches!(act, Act::ProvisionMuch | Act::ReprovisionMuch) {
+            payload["clientCertificate"] = self.much.client_certificate.clone().into();
+            payload["clientPrivateKey"] = self.much.client_private_key.clone().into();
+            payload["caCertificate"] = self.much.ca_certificate.clone().into();
+            payload["serverCertificate"] = self.much.server_certificate.clone().into();
+        }
+        let text = |name: &str| payload[name].as_str().unwrap().to_owned();
+        let body = self.station.seal(qr, &payload);
+        let goal = Goal::Installed {
+            body_sha256: sha256(&body),
+            client_certificate: text("clientCertificate"),
+            client_private_key: text("clientPrivateKey"),
+            ca_certificate: text("caCertificate"),
+        };
+        (body, goal)
     }
 
     /// What is right after a cut during an act.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 mod act;
+mod faults;
 mod kill;
 mod power;
 mod site;

@@ -132,12 +132,17 @@ impl Site {
 
     /// Opens pairing and reads the picture as a scanner does.
     pub(crate) fn pair(&self) -> Result<QrFields, Ended> {
-        let opened = self.control("POST", "/v1/pairing", "{}")?;
+        let opened = self.open_pairing()?;
         assert_eq!(opened.status, 201, "{}", opened.json());
         self.scan()
     }
 
-    fn scan(&self) -> Result<QrFields, Ended> {
+    pub(crate) fn open_pairing(&self) -> Result<HttpAnswer, Ended> {
+        self.control("POST", "/v1/pairing", "{}")
+    }
+
+    /// Reads the picture on the screen.
+    pub(crate) fn scan(&self) -> Result<QrFields, Ended> {
         let picture = self.control("GET", "/v1/pairing/qr.png", "")?;
         let mut prepared = rqrr::PreparedImage::prepare(image::load_from_memory(&picture.body).unwrap().to_luma8());
         let content = prepared.detect_grids()[0].decode().unwrap().1;
@@ -167,6 +172,16 @@ impl Site {
 
     pub(crate) fn deprovision(&self) -> Result<HttpAnswer, Ended> {
         self.control("POST", "/v1/deprovision", &format!("{{\"pin\":\"{PIN}\"}}"))
+    }
+
+    pub(crate) fn rotate_key(&self) -> Result<HttpAnswer, Ended> {
+        self.control("POST", "/v1/store/rotate-key", "")
+    }
+
+    /// Where the service says that the device stands.
+    pub(crate) fn status(&self) -> Result<String, Ended> {
+        let status = self.control("GET", "/v1/status", "")?.json();
+        Ok(status["status"].as_str().unwrap().to_owned())
     }
 
     /// One request to the local API, which answers whole or not at all.

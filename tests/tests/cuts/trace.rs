@@ -51,6 +51,20 @@ impl Tracer {
         Self::disturbing(log, &point.name, point.nth, about.as_deref(), "signal=SIGKILL")
     }
 
+    /// Lets a call fail, and where it is `forever` all that follow.
+    pub(crate) fn failing(log: &Path, point: &Point, state: &Path, error: &str, forever: bool) -> Self {
+        let about = point.about.as_deref().map(|file| state.join(file));
+        let mut tracer = Self::disturbing(log, &point.name, point.nth, about.as_deref(), &format!("error={error}"));
+        if forever {
+            for option in &mut tracer.options {
+                if option.starts_with("inject=") {
+                    option.push('+');
+                }
+            }
+        }
+        tracer
+    }
+
     /// As a grandchild, so that the program itself is the child that ends.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("strace");

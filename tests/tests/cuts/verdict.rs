@@ -27,6 +27,8 @@ pub(crate) enum Goal {
         ca_certificate: String,
     },
     Erased,
+    /// The database has another key, and holds what it held.
+    Rotated,
 }
 
 /// What is right after a cut.
@@ -106,11 +108,12 @@ impl Snapshot {
         if !self.records.starts_with(before) {
             return Err("audit records that were there are gone".into());
         }
-        let side = self.side(expected)?;
+        let side = self.side(expected, before)?;
         let completed = match &expected.goal {
             Some(Goal::Installed { .. }) => Some(AuditEvent::ProvisioningCompleted),
             Some(Goal::Erased) => Some(AuditEvent::Deprovisioned),
-            None => None,
+            // Its record is what tells the sides apart.
+            Some(Goal::Rotated) | None => None,
         };
         if let Some(event) = completed
             && self.says_after(before, event) != (side == Side::New)
@@ -123,7 +126,7 @@ impl Snapshot {
         Ok(side)
     }
 
-    fn side(&self, expected: &Expected<'_>) -> Result<Side, String> {
+    fn side(&self, expected: &Expected<'_>, before: &[AuditRecord]) -> Result<Side, String> {
         if let Some(goal) = &expected.goal
             && self.reached(goal)
         {
@@ -136,7 +139,12 @@ impl Snapshot {
             }
             None => self.status() == Status::Unprovisioned,
         };
-        if same {
+        if same
+            && matches!(expected.goal, Some(Goal::Rotated))
+            && self.says_after(before, AuditEvent::DatabaseKeyRotated)
+        {
+            Ok(Side::New)
+        } else if same {
             Ok(Side::Old)
         } else {
             Err(format!("neither old nor new: {:?}", self.persisted))
