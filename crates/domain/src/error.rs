@@ -149,7 +149,7 @@ catalogue! {
     /// Step 12, and any other fault of the store.
     StorageError, Device, true, "The device could not store the change",
         "The storage card is full, worn out or was removed.",
-        "Nothing was changed. Check free space and health of the storage card, then try again.";
+        "Look at the status: nothing is half-done. Check free space and health of the storage card, then try again.";
     /// The person at the device cancelled.
     Cancelled, Operator, false, "Cancelled at the monitor",
         "Somebody pressed cancel while the payload was being checked.",
