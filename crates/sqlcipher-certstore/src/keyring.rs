@@ -122,8 +122,11 @@ impl Keyring {
     fn finish_change(&mut self) -> Result<(), Fault> {
         let finish = || {
             let (current, next) = (self.path(CURRENT), self.path(NEXT));
-            files::overwrite(&current)?;
-            std::fs::rename(&next, &current)?;
+            // Where an earlier attempt came as far as the new name, the key in force is the one that stands there.
+            if next.try_exists()? {
+                files::overwrite(&current)?;
+                std::fs::rename(&next, &current)?;
+            }
             files::sync_directory(files::directory_of(&current)?)
         };
         finish().map_err(|error| {
@@ -229,6 +232,19 @@ mod tests {
         for gone in [NEXT, UNFINISHED, "-wal", "-shm"] {
             assert!(!home.at(&format!("store.db{gone}")).exists(), "{when}: {gone}");
         }
+    }
+
+    #[tokio::test]
+    async fn it_keeps_the_new_key_where_only_the_folder_could_not_be_synced() {
+        let home = Home::new();
+        home.store().await.close().await;
+        let mut keys = home.keys();
+        let next = keys.begin_change().unwrap().clone();
+        // As far as an attempt comes whose last step fails.
+        std::fs::rename(keys.path(NEXT), keys.path(CURRENT)).unwrap();
+        keys.finish_change().unwrap();
+        assert!(keys.holds(&next));
+        assert!(home.keys().holds(&next), "the file still holds it");
     }
 
     #[tokio::test]
