@@ -145,6 +145,9 @@ mod tests {
         let error = ProvisioningError::from(ErrorCode::StorageError).with_cause("/var/lib/secret-place");
         let text = serde_json::to_string(&Problem::from(&error)).unwrap();
         assert!(!text.contains("secret-place"), "{text}");
-        assert!(text.contains(r#""nextAction":"Look at the status: nothing is half-done."#), "{text}");
+        assert!(
+            text.contains(r#""nextAction":"Look at the status: nothing is half-done."#),
+            "{text}"
+        );
     }
 }

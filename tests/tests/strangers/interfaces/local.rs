@@ -2,6 +2,7 @@
 //! API's own server before a service that says what it is told.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,6 +27,8 @@ async fn it_answers_at_the_control_socket_as_its_document_says() {
     judge.has_seen_everything();
 }
 
+/// What only an administrator may do.
+const ADMINISTRATION: [&str; 3] = ["/v1/deprovision", "/v1/retire", "/v1/time/reset"];
 const PICTURES: [&str; 3] = ["/v1/pairing/qr.png", "/v1/pairing/qr.svg", "/v1/pairing/qr.txt"];
 
 fn get(path: &str) -> (&str, &str, Value) {
@@ -56,12 +59,13 @@ fn lives_its_life(judge: &mut Judge) {
     for path in ["/v1/receipt", "/v1/configuration"] {
         judge.refuses(get(path), 409, "NotProvisioned");
     }
+    judge.refuses(get("/v1/destruction"), 404, "NotFound");
     judge.refuses(get("/v1/audit?from=x"), 400, "RequestInvalid");
     for picture in PICTURES {
         judge.refuses(get(picture), 409, "NotPairing");
     }
     judge.refuses(cancel.clone(), 409, "NotPairing");
-    for path in ["/v1/pairing", "/v1/deprovision"] {
+    for path in ["/v1/pairing"].into_iter().chain(ADMINISTRATION) {
         judge.refuses(post(path, "[]"), 400, "RequestInvalid");
         judge.refuses(post(path, &" ".repeat(16 * 1024 + 1)), 413, "PayloadTooLarge");
         judge.refuses(
@@ -106,6 +110,7 @@ fn lives_its_life(judge: &mut Judge) {
     judge.refuses(acknowledge.clone(), 409, "AlreadyProvisioned");
     judge.refuses(post("/v1/deprovision", &pin("not the PIN")), 403, "AdminRequired");
     judge.gives(post("/v1/deprovision", &pin(PIN)), 200);
+    judge.gives(get("/v1/destruction"), 200);
     judge.gives(acknowledge, 200);
     let signals = [
         "qrCodeGenerated",
@@ -236,7 +241,22 @@ fn refuses_what_no_device_can_be_brought_to(judge: &mut Judge) {
         service.acknowledge_with(Err(error.clone()));
         judge.refuses(post("/v1/acknowledge", ""), status, code.as_str());
         service.administer_with(Err(error));
-        judge.refuses(post("/v1/deprovision", r#"{"pin":"1"}"#), status, code.as_str());
+        for path in ADMINISTRATION {
+            judge.refuses(post(path, r#"{"pin":"1"}"#), status, code.as_str());
+        }
+    }
+    for path in ADMINISTRATION {
+        let wait = ProvisioningError::from(ErrorCode::AdminLocked).with_retry_after(Duration::from_secs(60));
+        service.administer_with(Err(wait));
+        judge.refuses(post(path, r#"{"pin":"1"}"#), 429, "AdminLocked");
+        service.administer_with(Err(ErrorCode::AdminRequired.into()));
+        judge.refuses(post(path, r#"{"pin":"1"}"#), 403, "AdminRequired");
+        service.administer_with(Ok(()));
+        judge.gives(post(path, r#"{"pin":"1"}"#), 200);
+    }
+    for (code, status) in [(ErrorCode::PairingInProgress, 409), (ErrorCode::TrustAnchorKept, 500)] {
+        service.administer_with(Err(code.into()));
+        judge.refuses(post("/v1/retire", r#"{"pin":"1"}"#), status, code.as_str());
     }
     // The control: what the document does not list is noticed.
     service.cancel_with(Err(ErrorCode::AdminRequired.into()));
