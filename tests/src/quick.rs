@@ -256,6 +256,10 @@ impl ProvisioningStore for NoStore {
         Ok(())
     }
 
+    async fn destroy_former_key(&self) -> Result<bool, StoreFault> {
+        Ok(false)
+    }
+
     async fn set_time_floor(
         &self,
         _at: Timestamp,

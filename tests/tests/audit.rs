@@ -9,7 +9,7 @@ use zmon_domain::audit::{AuditEvent as E, AuditVerdict, REPEAT_WINDOW};
 use zmon_domain::error::ErrorCode as C;
 use zmon_domain::settings::SettingKey;
 use zmon_domain::status::ProvisioningStatus as Status;
-use zmon_ports::{AuditAccess, Clock, ConfigurationAccess, PairingInbound, ProvisioningService};
+use zmon_ports::{AuditAccess, Clock, ConfigurationAccess, PairingInbound, ProvisioningService, StorageWarning};
 use zmon_sqlcipher_certstore::AuditRecord;
 use zmon_testkit::https_client::HttpsClient;
 use zmon_testkit::pki::NOW;
@@ -110,6 +110,20 @@ async fn bring_about(bench: &Bench, event: E) -> bool {
         E::CredentialsRead => {
             provision(bench).await;
             bench.device.read_credentials(PEER).await.unwrap();
+        }
+        E::FormerKeyKept | E::FormerKeyDestroyed => {
+            let wrapped = bench.directory.path().join("store.db-key");
+            let aside = wrapped.with_extension("aside");
+            std::fs::rename(&wrapped, &aside).unwrap();
+            std::fs::create_dir(&wrapped).unwrap();
+            bench.device.rotate_database_key().await.unwrap();
+            assert_eq!(
+                bench.device.get_status().await.storage,
+                Some(StorageWarning::FormerKeyKept)
+            );
+            std::fs::remove_dir(&wrapped).unwrap();
+            std::fs::rename(&aside, &wrapped).unwrap();
+            assert_eq!(bench.device.get_status().await.storage, None);
         }
         E::DatabaseKeyRotated => bench.device.rotate_database_key().await.unwrap(),
         E::AdministratorAuthorised | E::TimeFloorReset => {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use zmon_domain::access::Peer;
+use zmon_domain::audit::AuditEvent as E;
 use zmon_domain::certificate::BundleFacts;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::identity::{DeviceId, SerialNumber};
@@ -12,7 +14,7 @@ use zmon_domain::qr::QrCodeData;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
 use zmon_payload_envelope::JoseEnvelope;
-use zmon_ports::{CertificateBundle, CertificateFacts, ProvisioningService};
+use zmon_ports::{CertificateBundle, CertificateFacts, ConfigurationAccess, ProvisioningService, StorageWarning};
 use zmon_qr_render::QrImageRenderer;
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
 use zmon_testkit::fake_store::FakeStore;
@@ -167,4 +169,60 @@ async fn a_store_that_cannot_count_misses_lets_nobody_guess_and_no_administrator
     }
     bench.store.repair();
     bench.device.reset_time_floor(administrator(PIN)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_done_also_where_the_former_key_cannot_be_destroyed_and_that_is_said_until_it_is() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    bench.push(&qr).await;
+    bench.store.keep_former_keys(true);
+    bench.device.deprovision_device(administrator(PIN)).await.unwrap();
+    for _ in 0..3 {
+        let report = bench.device.get_status().await;
+        assert_eq!(report.status, Status::Deprovisioned);
+        assert!(report.destruction.is_some());
+        assert_eq!(report.storage, Some(StorageWarning::FormerKeyKept));
+    }
+    bench.store.keep_former_keys(false);
+    let report = bench.device.get_status().await;
+    assert_eq!((report.status, report.storage), (Status::Deprovisioned, None));
+    let events = bench.store.events();
+    assert_eq!(
+        events[events.len() - 3..],
+        [E::Deprovisioned, E::FormerKeyKept, E::FormerKeyDestroyed]
+    );
+    // Likewise for a rotation.
+    bench.store.keep_former_keys(true);
+    bench.device.rotate_database_key().await.unwrap();
+    assert_eq!(
+        bench.device.get_status().await.storage,
+        Some(StorageWarning::FormerKeyKept)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_of_which_nobody_knows_is_told_so_and_the_store_is_read_again_without_a_restart() {
+    let bench = Bench::new().await;
+    let qr = bench.open().await;
+    bench.push(&qr).await;
+    bench.store.break_down_after_erasure();
+    let refusal = bench.device.deprovision_device(administrator(PIN)).await.unwrap_err();
+    assert_eq!(refusal.code(), ErrorCode::StorageError);
+    assert!(refusal.message().contains("not known"), "{refusal}");
+    let report = bench.device.get_status().await;
+    assert_eq!(report.storage, Some(StorageWarning::StatusUncertain));
+    let peer = Peer {
+        uid: 990,
+        gid: 991,
+        pid: None,
+    };
+    let refused = bench.device.read_credentials(peer).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::StorageError);
+    bench.store.repair();
+    let report = bench.device.get_status().await;
+    assert_eq!((report.status, report.storage), (Status::Deprovisioned, None));
+    assert!(report.destruction.is_some());
+    let qr = bench.open().await;
+    assert_eq!(bench.push(&qr).await, (200, None), "and it can be provisioned again");
 }

@@ -71,5 +71,6 @@ fn words(report: &StatusReport) -> String {
         },
         ProvisioningStatus::Deprovisioned => "an administrator removed what was installed".into(),
     };
-    format!("{status}: {more}")
+    let warning = report.storage.map(|warning| format!(" ({})", warning.as_str()));
+    format!("{status}: {more}{}", warning.unwrap_or_default())
 }

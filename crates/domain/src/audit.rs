@@ -77,8 +77,13 @@ audit_events! {
     ReprovisioningStarted = "re-provisioning started",
     /// An administrator took everything away.
     Deprovisioned = "de-provisioned",
-    /// Everything is encrypted with a new key, and the former one is destroyed.
+    /// Everything is encrypted with a new key, and the former one is destroyed, where no next record says otherwise.
     DatabaseKeyRotated = "database key rotated",
+    /// The storage let a former database key not be destroyed: whoever reads it and has the key source's can read older
+    /// copies of what was stored. It is tried again at every access.
+    FormerKeyKept = "former database key not destroyed",
+    /// A former database key was destroyed after its change: the storage let it, or the start after a crash did.
+    FormerKeyDestroyed = "former database key destroyed",
     /// The PIN was right; the detail says for which act, and who presented it.
     AdministratorAuthorised = "administrator authorised",
     /// An administrator's act was refused for its PIN.

@@ -31,5 +31,5 @@ pub use routes::PairingDefaults;
 pub use server::{serve, serve_application};
 pub use view::{
     CertificateView, CertificatesView, DestructionView, FailureView, InstalledView, PairingRequest, PairingView,
-    ReceiptView, SettingsView, StatusView,
+    ReceiptView, SettingsView, StatusView, WarningView,
 };

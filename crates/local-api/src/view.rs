@@ -24,6 +24,18 @@ pub struct StatusView {
     pub installed: Option<InstalledView>,
     /// While the status is `PROVISIONING_FAILED`.
     pub failure: Option<FailureView>,
+    /// What is wrong with the storage while the device goes on.
+    pub storage_warning: Option<WarningView>,
+}
+
+/// What a person has to know while the device goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct WarningView {
+    /// `FormerKeyKept` or `StatusUncertain`.
+    pub code: String,
+    /// What it means, and what to do next.
+    pub message: String,
 }
 
 /// What is installed.
@@ -161,6 +173,10 @@ impl From<&StatusReport> for StatusView {
             expires_in_seconds: report.expires_in_seconds,
             installed: report.installed.as_ref().map(InstalledView::from),
             failure: report.failure.as_ref().map(FailureView::from),
+            storage_warning: report.storage.map(|warning| WarningView {
+                code: warning.as_str().into(),
+                message: warning.message().into(),
+            }),
         }
     }
 }

@@ -200,6 +200,44 @@ pub struct StatusReport {
     pub failure: Option<ProvisioningError>,
     /// The record of the last destruction, whatever the status is now; the next destruction replaces it.
     pub destruction: Option<DestructionRecord>,
+    /// What is wrong with the storage while the device goes on.
+    pub storage: Option<StorageWarning>,
+}
+
+/// What is wrong with the storage while the device goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageWarning {
+    /// The database has a new key, but the former one still lies beside it. Destroying it is tried again all the time.
+    FormerKeyKept,
+    /// The storage failed during an act, and the store could not be read since: the status may have changed with it.
+    StatusUncertain,
+}
+
+impl StorageWarning {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FormerKeyKept => "FormerKeyKept",
+            Self::StatusUncertain => "StatusUncertain",
+        }
+    }
+
+    /// What it means, and what to do next.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::FormerKeyKept => {
+                "The former database key could not be destroyed: older copies of what was stored may still be readable. \
+                 Check the storage; the device tries again by itself. Do not give the monitor away before this is gone."
+            }
+            Self::StatusUncertain => {
+                "The storage failed during an act, and it is not known whether that was done: the status may be another. \
+                 Check the storage; the device reads the store again by itself. What is installed is given to nobody \
+                 until then."
+            }
+        }
+    }
 }
 
 /// What a subscriber hears.

@@ -17,7 +17,7 @@ pub use driven::{
 pub use driving::SimulateProvisioning;
 pub use driving::{
     AuditAccess, AuditPage, ConfigurationAccess, EventSubscription, PairingInbound, ProvisioningService, StatusReport,
-    SubscriptionEvent,
+    StorageWarning, SubscriptionEvent,
 };
 pub use store::{
     AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealDestruction, SealReceipt,

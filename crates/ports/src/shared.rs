@@ -71,6 +71,10 @@ impl<T: ProvisioningStore> ProvisioningStore for Arc<T> {
         T::rotate_key(self, at, entries).await
     }
 
+    async fn destroy_former_key(&self) -> Result<bool, StoreFault> {
+        T::destroy_former_key(self).await
+    }
+
     async fn set_time_floor(
         &self,
         at: Timestamp,

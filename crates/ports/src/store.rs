@@ -104,9 +104,11 @@ pub trait ProvisioningStore: Send + Sync + 'static {
     /// `retire` the retirement begins. In the same transaction the database key is changed, and the former one destroyed:
     /// what older pages, logs and copies hold is unreadable from then on. Refuses where the store is not `PROVISIONED`.
     ///
+    /// Done is what the transaction did. Storage that then fails to destroy the former key is no error here:
+    /// [`Self::destroy_former_key`] tells.
+    ///
     /// # Errors
-    /// Nothing was removed; or everything was, but the former key could not be destroyed yet: [`Self::load`] tells, and
-    /// destroying is tried again with every call until it succeeds.
+    /// Nothing was removed; or, where the store cannot be read any more, nobody knows: [`Self::load`] tells once it can.
     fn erase(
         &self,
         at: Timestamp,
@@ -150,6 +152,13 @@ pub trait ProvisioningStore: Send + Sync + 'static {
     /// # Errors
     /// As for [`Self::erase`].
     fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> impl Future<Output = Result<(), StoreFault>> + Send;
+
+    /// Destroys a former database key that an earlier change could not destroy, as every other call tries, too. Whether
+    /// one was destroyed since this was last asked, in this call or before it, by a start after a crash as well.
+    ///
+    /// # Errors
+    /// It is still there, or the store cannot be read.
+    fn destroy_former_key(&self) -> impl Future<Output = Result<bool, StoreFault>> + Send;
 
     /// Writes the time floor, or with `None` returns it to the release date, and records the entries.
     ///

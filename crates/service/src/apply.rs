@@ -14,10 +14,12 @@ use zmon_domain::payload::Members;
 use zmon_domain::result::{InstalledConfiguration, ProvisioningResult, ReceiptClaims};
 use zmon_domain::status::Phase;
 use zmon_domain::time::Monotonic;
-use zmon_ports::{CertificateBundle, CertificateFacts, Clock, Opened, PayloadEnvelope, ProvisioningStore};
+use zmon_ports::{
+    CertificateBundle, CertificateFacts, Clock, Opened, PayloadEnvelope, ProvisioningStore, StorageWarning,
+};
 
 use crate::adapters::Ports;
-use crate::effects::Core;
+use crate::effects::{Core, Held};
 
 /// What opened the session's one check.
 pub(crate) enum Source {
@@ -189,7 +191,7 @@ impl<P: Ports> Core<P> {
         drop(phase);
 
         let mut held = self.held.lock().await;
-        match self.settle(stored, body_sha256).await {
+        match self.settle(stored, body_sha256, &mut held).await {
             Ok(installed) => {
                 held.time_floor = Some(installation.time_floor());
                 self.advance(&mut held, Event::Installed(Box::new(installed.clone())))
@@ -229,6 +231,7 @@ impl<P: Ports> Core<P> {
         &self,
         stored: Result<InstalledConfiguration, ProvisioningError>,
         body_sha256: Sha256Digest,
+        held: &mut Held,
     ) -> Result<InstalledConfiguration, ProvisioningError> {
         let fault = match stored {
             Ok(installed) => return Ok(installed),
@@ -243,6 +246,7 @@ impl<P: Ports> Core<P> {
             Ok(_) => Err(fault),
             Err(unreadable) => {
                 warn!(cause = unreadable.cause, "the store cannot be read back");
+                held.storage = Some(StorageWarning::StatusUncertain);
                 Err(fault)
             }
         }

@@ -17,7 +17,7 @@ use zmon_domain::secret::SecretText;
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::Retirement;
 use zmon_domain::time::{TimeView, Timestamp};
-use zmon_ports::{Clock, PairingListener, PayloadEnvelope, ProvisioningStore, StoredState};
+use zmon_ports::{Clock, PairingListener, PayloadEnvelope, ProvisioningStore, StorageWarning, StoredState};
 
 use crate::adapters::{AdaptersOf, DeviceProfile, Ports};
 use crate::administration::Administration;
@@ -47,6 +47,7 @@ pub(crate) struct Held {
     pub(crate) destruction: Option<DestructionRecord>,
     /// An administrator retired the device.
     pub(crate) retired: bool,
+    pub(crate) storage: Option<StorageWarning>,
     pub(crate) stopping: bool,
 }
 
@@ -71,6 +72,7 @@ impl<P: Ports> Core<P> {
                 time_floor: stored.time_floor,
                 destruction: stored.destruction,
                 retired: stored.retirement.is_some(),
+                storage: None,
                 stopping: false,
             }),
             administration: tokio::sync::Mutex::new(administration),
@@ -104,8 +106,9 @@ impl<P: Ports> Core<P> {
         self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the machine know the time.
+    /// Lets the machine know the time, and sees after the storage.
     pub(crate) async fn tick(&self, held: &mut Held) {
+        self.tend_storage(held).await;
         // The event is never refused, and a fault of one of its effects is in the log.
         let _ = self.advance(held, Event::TimePassed).await;
     }
@@ -153,7 +156,7 @@ impl<P: Ports> Core<P> {
                 // What is removed was read so often until now.
                 let repeated = self.repeats().end();
                 entries.splice(0..0, repeated.iter().cloned());
-                match self.erase(at, *destruction, &entries).await {
+                match self.erase(at, *destruction, &entries, held).await {
                     Ok(record) => held.destruction = Some(record),
                     Err(fault) => {
                         self.repeats().take_back(repeated);
@@ -161,6 +164,7 @@ impl<P: Ports> Core<P> {
                     }
                 }
                 held.time_floor = None;
+                self.look_for_former_key(held).await;
             }
             Effect::Retire(entries) => {
                 store.set_retirement(at, Some(Retirement::Begun), &entries).await?;
@@ -180,6 +184,7 @@ impl<P: Ports> Core<P> {
         at: Timestamp,
         destruction: Destruction,
         entries: &[AuditEntry],
+        held: &mut Held,
     ) -> Result<DestructionRecord, ProvisioningError> {
         let store = &self.adapters().store;
         let retire = destruction.retired;
@@ -192,13 +197,20 @@ impl<P: Ports> Core<P> {
             };
             self.adapters().envelope.sign_destruction(&claims, key)
         };
-        match store.erase(at, entries, retire, &seal).await {
-            Ok(record) => Ok(record),
+        let fault = match store.erase(at, entries, retire, &seal).await {
+            Ok(record) => return Ok(record),
+            Err(fault) => fault,
+        };
+        match store.load().await.map(|stored| (stored.persisted, stored.destruction)) {
             // A fault after the commit still means that everything is gone.
-            Err(fault) => match store.load().await.map(|stored| (stored.persisted, stored.destruction)) {
-                Ok((Persisted::Deprovisioned, Some(record))) => Ok(record),
-                _ => Err(fault.into()),
-            },
+            Ok((Persisted::Deprovisioned, Some(record))) => Ok(record),
+            Ok(_) => Err(fault.into()),
+            Err(unreadable) => {
+                error!(cause = unreadable.cause, "the store cannot be read back");
+                held.storage = Some(StorageWarning::StatusUncertain);
+                let why = "The storage failed, and it is not known whether what was installed is gone.";
+                Err(ProvisioningError::new(ErrorCode::StorageError, why).with_cause(fault.cause))
+            }
         }
     }
 

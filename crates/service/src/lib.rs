@@ -14,6 +14,7 @@ mod reading;
 mod retirement;
 #[cfg(feature = "simulation")]
 mod simulate;
+mod storage;
 
 pub use adapters::{Adapters, AdaptersOf, DeviceProfile, Ports};
 pub use events::Subscription;

@@ -44,6 +44,8 @@ impl<P: Ports> CentralStationProvisioningService<P> {
         if let Err(fault) = this.0.adapters().store.record(at, &[entry], None).await {
             error!(cause = fault.cause, "the start could not be recorded");
         }
+        // A crash may have come between a change of the key and the destruction of the former one.
+        this.0.look_for_former_key(&mut *this.0.held.lock().await).await;
         info!(%status, "provisioning service started");
         Ok(this)
     }
@@ -60,7 +62,9 @@ impl<P: Ports> CentralStationProvisioningService<P> {
                 core.tick(&mut held).await;
                 core.record_repeats(&held, RepeatLedger::due).await;
                 let windows = core.repeats().next_deadline();
-                held.state.next_deadline().into_iter().chain(windows).min()
+                let storage = core.storage_deadline(&held);
+                let deadlines = held.state.next_deadline().into_iter();
+                deadlines.chain(windows).chain(storage).min()
             };
             match next {
                 Some(deadline) => tokio::select! {
@@ -166,6 +170,7 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
             installed: held.state.installed().cloned(),
             failure: held.state.failure().cloned(),
             destruction: held.destruction.clone(),
+            storage: held.storage,
         }
     }
 
@@ -185,7 +190,7 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
 
     async fn rotate_database_key(&self) -> Result<(), ProvisioningError> {
         self.to_its_end(|core| async move {
-            let held = core.held.lock().await;
+            let mut held = core.held.lock().await;
             if held.stopping {
                 return Err(ErrorCode::ShuttingDown.into());
             }
@@ -193,6 +198,7 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
             let at = core.time_view(&held).now();
             core.adapters().store.rotate_key(at, &[entry]).await?;
             info!("the database key was rotated");
+            core.look_for_former_key(&mut held).await;
             Ok(())
         })
         .await

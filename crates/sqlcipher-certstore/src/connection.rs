@@ -182,7 +182,10 @@ impl<'a> Transaction<'a> {
     pub(crate) async fn begin(access: &'a Mutex<Access>) -> Result<Self, Fault> {
         let mut access = access.lock().await;
         let connection = match std::mem::replace(&mut access.slot, Slot::Empty) {
-            Slot::Idle(connection) => connection,
+            Slot::Idle(mut connection) => {
+                access.keys.try_again(&mut connection).await;
+                connection
+            }
             Slot::Empty => access.keys.open().await?,
             Slot::Closed => {
                 access.slot = Slot::Closed;
@@ -201,11 +204,16 @@ impl<'a> Transaction<'a> {
         Ok(outcome)
     }
 
-    /// The same, under a new database key; the former one is destroyed. Everything happens in one commit: every page
-    /// of the database goes through the write-ahead log as this transaction leaves it, so that nothing that it removed
-    /// was ever written under the new key.
+    /// As [`Keyring::former_key`].
+    pub(crate) fn former_key(&mut self) -> Result<bool, Fault> {
+        self.access.keys.former_key()
+    }
+
+    /// The same, under a new database key; the former one is destroyed, or [`Self::former_key`] tells why it is not yet.
+    /// Everything happens in one commit: every page of the database goes through the write-ahead log as this transaction
+    /// leaves it, so that nothing that it removed was ever written under the new key.
     ///
-    /// An error from here can come after the commit. The next access then goes on where this one stopped.
+    /// An error means that nothing was changed, or that the database cannot be read; then the next access tells.
     pub(crate) async fn commit_under_new_key(mut self) -> Result<(), Fault> {
         let key = self.access.keys.begin_change()?.clone();
         // Interrupted here, `self` still ends in order: nobody looks for the key in force while a commit is under way.
@@ -213,7 +221,7 @@ impl<'a> Transaction<'a> {
         // SQLCipher has both keys in it, and does not tell all faults: whether it was done shows in the database.
         self.connection.close().await;
         let connection = self.access.keys.open().await?;
-        let done = self.access.keys.holds(&key);
+        let done = self.access.keys.changed_to(&key);
         self.access.slot = Slot::Idle(connection);
         if done {
             return Ok(());

@@ -16,6 +16,9 @@
 //!
 //! Where `-key-next` is found, the database itself tells how far it went: if it opens with that key, steps 3 to 5 are
 //! done again, otherwise the next key is overwritten and removed.
+//!
+//! The change is done with step 2. Storage that fails in a later step keeps nobody from the database: it is worked with
+//! under its new key, [`Keyring::former_key`] says what is left, and every access tries again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,8 +36,18 @@ pub(crate) struct Keyring {
     wrapping: WrappingKey,
     /// Why there is none counts only where it is needed.
     current: Result<DatabaseKey, String>,
-    /// Of a change that is not yet known to be over.
+    /// Of a change that is not over.
     next: Option<Result<DatabaseKey, String>>,
+    /// Why what is left of the last change could not be cleared away; `next` is then in force, or `current` is.
+    left: Option<Left>,
+    /// A former key was destroyed after its change: by a later access, or by the start after a crash.
+    destroyed_late: bool,
+}
+
+/// What storage that failed left of a change.
+struct Left {
+    changed: bool,
+    why: String,
 }
 
 impl Keyring {
@@ -74,6 +87,8 @@ impl Keyring {
             wrapping,
             current,
             next,
+            left: None,
+            destroyed_late: false,
         })
     }
 
@@ -82,8 +97,7 @@ impl Keyring {
         if let Some(Ok(next)) = &self.next {
             match connection::open(&self.database, next).await {
                 Ok(mut connection) => {
-                    connection::empty_log(&mut connection).await?;
-                    self.finish_change()?;
+                    self.clear_away(&mut connection, true).await;
                     return Ok(connection);
                 }
                 Err(Fault::AnotherKey) => {}
@@ -91,19 +105,73 @@ impl Keyring {
             }
         }
         let current = self.current.as_ref().map_err(Fault::refused)?;
-        let connection = connection::open(&self.database, current).await?;
+        let mut connection = connection::open(&self.database, current).await?;
         if self.next.is_some() {
-            self.undo_change()?;
+            self.clear_away(&mut connection, false).await;
         }
         Ok(connection)
+    }
+
+    /// Tries again to clear away what storage that failed left of a change. Not to be called inside a transaction.
+    pub(crate) async fn try_again(&mut self, connection: &mut Connection) {
+        if let Some(left) = &self.left {
+            let changed = left.changed;
+            self.clear_away(connection, changed).await;
+        }
+    }
+
+    /// Steps 3 to 5 of a change that the database went along with, or the removal of a next key that it did not.
+    async fn clear_away(&mut self, connection: &mut Connection, changed: bool) {
+        let cleared = if changed {
+            connection::empty_log(connection)
+                .await
+                .and_then(|()| self.finish_change())
+        } else {
+            self.undo_change()
+        };
+        self.left = match cleared {
+            Ok(()) => {
+                self.destroyed_late |= changed;
+                None
+            }
+            Err(fault) => Some(Left {
+                changed,
+                why: fault.to_string(),
+            }),
+        };
+    }
+
+    /// Whether a former key was destroyed late since this was last asked.
+    ///
+    /// Fails where one is still there.
+    pub(crate) fn former_key(&mut self) -> Result<bool, Fault> {
+        match &self.left {
+            Some(left) if left.changed => Err(Fault::refused(&left.why)),
+            Some(_) | None => Ok(std::mem::take(&mut self.destroyed_late)),
+        }
+    }
+
+    /// Whether the database is now encrypted with this key, which [`Self::begin_change`] gave. A former key that was
+    /// destroyed by now was not late.
+    pub(crate) fn changed_to(&mut self, key: &DatabaseKey) -> bool {
+        let changed = match (&self.left, &self.next) {
+            (None, None) => self.current.as_ref().is_ok_and(|current| current == key),
+            (Some(left), Some(Ok(next))) => left.changed && next == key,
+            _ => false,
+        };
+        if changed {
+            self.destroyed_late = false;
+        }
+        changed
     }
 
     /// Step 1: makes a new key, durably, and gives it for the encryption.
     pub(crate) fn begin_change(&mut self) -> Result<&DatabaseKey, Fault> {
         if self.next.is_some() {
-            return Err(Fault::refused(
-                "the last change of the database key is not over; restart the service and try again",
-            ));
+            let why = self.left.as_ref().map_or("", |left| &left.why);
+            return Err(Fault::refused(format!(
+                "the last change of the database key is not over, so another cannot begin: {why}"
+            )));
         }
         let next = make(&self.database, NEXT, &self.wrapping)
             .map_err(|error| Fault::refused(format!("a new database key cannot be written: {error}")))?;
@@ -111,11 +179,6 @@ impl Keyring {
             Ok(next) => Ok(next),
             Err(cause) => Err(Fault::refused(&*cause)),
         }
-    }
-
-    /// Whether the last change has come to its end, one way or the other, and which.
-    pub(crate) fn holds(&self, key: &DatabaseKey) -> bool {
-        self.next.is_none() && self.current.as_ref().is_ok_and(|current| current == key)
     }
 
     /// Steps 4 and 5.
@@ -131,8 +194,8 @@ impl Keyring {
         };
         finish().map_err(|error| {
             Fault::refused(format!(
-                "the database has a new key, but the former one cannot be destroyed: {error}. Make the directory \
-                 writable; it is tried again at the next access"
+                "the former database key cannot be destroyed: {error}. Check the storage, and make the directory \
+                 writable; it is tried again at every access"
             ))
         })?;
         if let Some(next) = self.next.take() {
@@ -186,6 +249,13 @@ mod tests {
     use crate::{FileKeySource, SqlcipherStore};
 
     struct Home(TempDir);
+
+    impl Keyring {
+        /// Whether it has this key and no other.
+        fn holds(&self, key: &DatabaseKey) -> bool {
+            self.next.is_none() && self.current.as_ref().is_ok_and(|current| current == key)
+        }
+    }
 
     impl Home {
         fn new() -> Self {

@@ -214,6 +214,16 @@ impl ProvisioningStore for SqlcipherStore {
         rotate.await.map_err(self.fault("change the database key"))
     }
 
+    async fn destroy_former_key(&self) -> Result<bool, StoreFault> {
+        let look = async {
+            let mut transaction = self.begin().await?;
+            let former = transaction.former_key();
+            transaction.commit(()).await?;
+            former
+        };
+        look.await.map_err(self.fault("destroy the former database key"))
+    }
+
     async fn set_retirement(
         &self,
         at: Timestamp,

@@ -438,6 +438,7 @@ pub fn report(status: ProvisioningStatus) -> StatusReport {
         installed: (status == ProvisioningStatus::Provisioned).then(installed),
         failure: (status == ProvisioningStatus::ProvisioningFailed).then(|| ErrorCode::SignatureInvalid.into()),
         destruction: None,
+        storage: None,
     }
 }
 

@@ -33,6 +33,10 @@ struct Content {
     destruction: Option<DestructionRecord>,
     retirement: Option<Retirement>,
     breakdown: Option<StoreFault>,
+    /// Whether erasures and rotations leave the former key behind, and whether one is there.
+    keeps_former_key: bool,
+    former_key: bool,
+    breaks_after_erasure: bool,
 }
 
 impl Default for FakeStore {
@@ -50,6 +54,9 @@ impl Default for FakeStore {
             destruction: None,
             retirement: None,
             breakdown: None,
+            keeps_former_key: false,
+            former_key: false,
+            breaks_after_erasure: false,
         };
         content.append(Timestamp::default(), &[AuditEntry::new(AuditEvent::StoreCreated)]);
         Self(Arc::new(Mutex::new(content)))
@@ -65,6 +72,16 @@ impl FakeStore {
     /// Ends [`Self::break_down`]; nothing was lost.
     pub fn repair(&self) {
         self.with(|content| content.breakdown = None);
+    }
+
+    /// From now on erasures and rotations cannot destroy the former key, until this is called with false.
+    pub fn keep_former_keys(&self, keeps: bool) {
+        self.with(|content| content.keeps_former_key = keeps);
+    }
+
+    /// The next erasure is done, but its call and all that follow fail, until [`Self::repair`].
+    pub fn break_down_after_erasure(&self) {
+        self.with(|content| content.breaks_after_erasure = true);
     }
 
     /// Every audit record so far; the first is "store created".
@@ -103,13 +120,24 @@ impl FakeStore {
             }
             let mut copy = content.clone();
             let outcome = work(&mut copy)?;
+            let erased = copy.installed.is_none() && content.installed.is_some();
             *content = copy;
+            if erased && std::mem::take(&mut content.breaks_after_erasure) {
+                let fault = fault("the storage broke after the commit");
+                content.breakdown = Some(fault.clone());
+                return Err(fault);
+            }
             Ok(outcome)
         })
     }
 }
 
 impl Content {
+    fn change_key(&mut self) {
+        self.key_rotations += 1;
+        self.former_key = self.keeps_former_key;
+    }
+
     fn append(&mut self, at: Timestamp, entries: &[AuditEntry]) -> AuditHead {
         for entry in entries {
             let record = AuditRecord::following(self.audit_head(), at, entry, sha256);
@@ -214,7 +242,7 @@ impl ProvisioningStore for FakeStore {
             let record = seal(head, &credentials.client_private_key).map_err(|error| fault(&error.cause))?;
             content.status = PersistedStatus::Deprovisioned;
             content.time_floor = None;
-            content.key_rotations += 1;
+            content.change_key();
             content.destruction = Some(record.clone());
             if retire {
                 content.retirement = Some(Retirement::Begun);
@@ -238,9 +266,18 @@ impl ProvisioningStore for FakeStore {
 
     async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
         self.transaction(|content| {
-            content.key_rotations += 1;
+            content.change_key();
             content.append(at, entries);
             Ok(())
+        })
+    }
+
+    async fn destroy_former_key(&self) -> Result<bool, StoreFault> {
+        self.transaction(|content| {
+            if content.former_key && content.keeps_former_key {
+                return Err(fault("the former key cannot be destroyed"));
+            }
+            Ok(std::mem::take(&mut content.former_key))
         })
     }
 

@@ -362,6 +362,8 @@ async fn keeps_everything_when_its_key_is_rotated(store: &impl ProvisioningStore
     erase(store, &entries).await;
     assert_eq!(load(store).await.audit.count, before.audit.count + 4);
     install(store, "Again", false).await;
+    let late = store.destroy_former_key().await.expect("no former key is left");
+    assert!(!late, "each was destroyed with its change");
 }
 
 #[cfg(test)]

@@ -43,10 +43,17 @@ impl Failure {
 enum Answer {
     DidNotStart,
     NoPairing,
+    /// Nothing was changed.
     Refused,
-    /// The store has changed its key, but the former one could not be destroyed: tried again at the next access or start.
-    RefusedAfterTheChange,
     DoneAllTheSame,
+    /// Done, but the former key could not be destroyed, and the device says so.
+    DoneButForKey,
+}
+
+impl Answer {
+    const fn is_done(self) -> bool {
+        matches!(self, Self::DoneAllTheSame | Self::DoneButForKey)
+    }
 }
 
 #[test]
@@ -106,10 +113,13 @@ fn strike(world: &World, site: &Site, act: Act, failure: Failure, point: &Point)
     copy(&world.before(act), &site.state());
     let mut service = site.serve(Some(&tracer));
     let mut goal = None;
-    let outcome = attempt(world, site, act, &mut service, &mut goal);
+    let outcome = attempt(world, site, act, &mut service, &mut goal).and_then(|answer| {
+        // Without a restart.
+        Ok((answer, site.status_and_warning()?))
+    });
     service.kill();
-    let answer = match outcome {
-        Ok(answer) => answer?,
+    let (answer, told) = match outcome {
+        Ok((answer, told)) => (answer?, Some(told)),
         // It ended by itself, or it would still be waiting.
         Err(Ended) if started(&service) => return Err(format!("it ended: {}", service.log())),
         Err(Ended) => {
@@ -117,7 +127,7 @@ fn strike(world: &World, site: &Site, act: Act, failure: Failure, point: &Point)
             if !log.contains("cannot ") || log.contains("panicked") {
                 return Err(format!("it does not say why it does not start: {log}"));
             }
-            Answer::DidNotStart
+            (Answer::DidNotStart, None)
         }
     };
     // Once the storage works again, everything that was there is there.
@@ -131,14 +141,25 @@ fn strike(world: &World, site: &Site, act: Act, failure: Failure, point: &Point)
     if snapshot.status() != status_named(&said) {
         return Err(format!("it says {said}, but holds {:?}", snapshot.persisted));
     }
-    let expected = world.expected(act, goal, answer == Answer::DoneAllTheSame);
-    let side = snapshot.judge(&expected)?;
-    match (answer, side) {
-        (Answer::Refused, Side::New) if matches!(act, Act::Deprovision | Act::Rotate) => {
-            Ok(Answer::RefusedAfterTheChange)
-        }
+    if let Some((status, warning)) = told
+        && persisted(&status) != said
+    {
+        return Err(format!(
+            "{answer:?}: it said {status}, warning {warning:?}, but holds {said}"
+        ));
+    }
+    let expected = world.expected(act, goal, answer.is_done());
+    match (answer, snapshot.judge(&expected)?) {
         (Answer::Refused, Side::New) => Err("it was refused, but is there".into()),
         _ => Ok(answer),
+    }
+}
+
+/// What stands in the store while the device says that it is in this status.
+fn persisted(status: &str) -> &str {
+    match status {
+        "READY_TO_PAIR" | "PROVISIONING_FAILED" => "UNPROVISIONED",
+        other => other,
     }
 }
 
@@ -176,11 +197,13 @@ fn attempt(
         _ => return Ok(Ok(Answer::DoneAllTheSame)),
     };
     if answer.status == 200 {
-        let status = site.status()?;
-        if status == done {
-            return Ok(Ok(Answer::DoneAllTheSame));
-        }
-        return Ok(Err(format!("it is done, but the status is {status}")));
+        let (status, warning) = site.status_and_warning()?;
+        return Ok(match warning.as_str() {
+            _ if status != done => Err(format!("it is done, but the status is {status}")),
+            "" => Ok(Answer::DoneAllTheSame),
+            "FormerKeyKept" => Ok(Answer::DoneButForKey),
+            other => Err(format!("it is done, but the device warns of {other}")),
+        });
     }
     Ok(storage_error(&answer).map(|()| Answer::Refused))
 }

@@ -178,10 +178,11 @@ impl Site {
         self.control("POST", "/v1/store/rotate-key", "")
     }
 
-    /// Where the service says that the device stands.
-    pub(crate) fn status(&self) -> Result<String, Ended> {
+    /// Where the service says that the device stands, and what it warns of; nothing where that is empty.
+    pub(crate) fn status_and_warning(&self) -> Result<(String, String), Ended> {
         let status = self.control("GET", "/v1/status", "")?.json();
-        Ok(status["status"].as_str().unwrap().to_owned())
+        let warning = status["storageWarning"]["code"].as_str().unwrap_or_default();
+        Ok((status["status"].as_str().unwrap().to_owned(), warning.to_owned()))
     }
 
     /// One request to the local API, which answers whole or not at all.

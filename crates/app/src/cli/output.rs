@@ -48,6 +48,9 @@ pub(super) fn status(view: &StatusView) -> String {
     if let Some(view) = &view.failure {
         text.push_str(&failure(view));
     }
+    if let Some(warning) = &view.storage_warning {
+        let _ = writeln!(text, "Warning: {}", shown(&warning.message));
+    }
     text
 }
 

@@ -101,17 +101,14 @@ impl Reach {
         }
     }
 
-    /// Encrypts everything with a new key, and says who did it.
-    pub(super) async fn rotate_key(&self) -> Result<&'static str, Failure> {
+    /// Encrypts everything with a new key. Says who did it, and whether the former key is destroyed.
+    pub(super) async fn rotate_key(&self) -> Result<(&'static str, bool), Failure> {
         match self {
             Self::Service(client) => {
-                client.rotate_key().await?;
-                Ok("the running service did it")
+                let warning = client.rotate_key().await?.storage_warning;
+                Ok(("the running service did it", warning.is_none()))
             }
-            Self::Store(own) => {
-                own.rotate_key().await?;
-                Ok("no service is running")
-            }
+            Self::Store(own) => Ok(("no service is running", own.rotate_key().await?)),
         }
     }
 
@@ -152,10 +149,16 @@ impl Reach {
 }
 
 impl OwnStore {
-    async fn rotate_key(&self) -> Result<(), Failure> {
+    async fn rotate_key(&self) -> Result<bool, Failure> {
         let entry = AuditEntry::new(AuditEvent::DatabaseKeyRotated).with_detail("while no service was running");
-        self.store.rotate_key(self.now().await?, &[entry]).await?;
-        Ok(())
+        let at = self.now().await?;
+        self.store.rotate_key(at, &[entry]).await?;
+        let destroyed = self.store.destroy_former_key().await.is_ok();
+        if !destroyed {
+            let entry = AuditEntry::new(AuditEvent::FormerKeyKept);
+            self.store.record(at, &[entry], None).await?;
+        }
+        Ok(destroyed)
     }
 
     async fn record(&self, what: ReadOf) -> Result<(), Failure> {

@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 
+use zmon_ports::StorageWarning;
+
 use super::output::print;
 use super::reach::Reach;
 use super::{Exit, Failure, Inputs, ServiceArgs};
@@ -18,9 +20,12 @@ pub(super) async fn store(command: &StoreCommand, inputs: &Inputs) -> Result<Exi
     let reach = Reach::of_control(service, inputs).await?;
     let rotated = reach.rotate_key().await;
     reach.close().await;
-    let by = rotated?;
-    print(&format!(
-        "The store has a new key, and the former one is destroyed; {by}.\n"
-    ));
+    let (by, destroyed) = rotated?;
+    print(&if destroyed {
+        format!("The store has a new key, and the former one is destroyed; {by}.\n")
+    } else {
+        let why = StorageWarning::FormerKeyKept.message();
+        format!("The store has a new key; {by}.\nWarning: {why}\n")
+    });
     Ok(Exit::Done)
 }

@@ -131,6 +131,10 @@ impl ProvisioningStore for SimulatedStore {
         self.inner.rotate_key(at, entries).await
     }
 
+    async fn destroy_former_key(&self) -> Result<bool, StoreFault> {
+        self.inner.destroy_former_key().await
+    }
+
     async fn set_time_floor(
         &self,
         at: Timestamp,

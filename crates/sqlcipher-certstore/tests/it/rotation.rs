@@ -320,3 +320,48 @@ async fn it_is_open_in_one_process_at_a_time() {
     });
     next.unwrap().load().await.unwrap();
 }
+
+#[tokio::test]
+async fn it_is_changed_and_works_on_where_the_former_key_cannot_be_destroyed_until_it_can() {
+    for (erases, restarts) in [(true, false), (false, false), (true, true), (false, true)] {
+        let home = Home::new();
+        let store = home.open().await;
+        install(&store).await;
+        let former = fs::read(home.wrapped_key()).unwrap();
+        // What cannot be overwritten.
+        let aside = home.path().join("aside");
+        fs::rename(home.wrapped_key(), &aside).unwrap();
+        fs::create_dir(home.wrapped_key()).unwrap();
+        if erases {
+            erase(&store).await;
+        } else {
+            store.rotate_key(AT, &[]).await.unwrap();
+        }
+        for _ in 0..2 {
+            let kept = store.destroy_former_key().await.unwrap_err();
+            assert!(kept.cause.contains("former database key cannot be destroyed"), "{kept}");
+            let entry = AuditEntry::new(AuditEvent::ServiceStarted);
+            store.record(AT, &[entry], None).await.unwrap();
+        }
+        let refused = store.rotate_key(AT, &[]).await.unwrap_err();
+        assert!(refused.cause.contains("is not over"), "{refused}");
+        let erased = matches!(store.load().await.unwrap().persisted, Persisted::Deprovisioned);
+        assert_eq!(erased, erases);
+        fs::remove_dir(home.wrapped_key()).unwrap();
+        fs::rename(&aside, home.wrapped_key()).unwrap();
+        let witness = home.path().join("witness");
+        fs::hard_link(home.wrapped_key(), &witness).unwrap();
+        let store = if restarts {
+            store.close().await;
+            home.open().await
+        } else {
+            store
+        };
+        assert!(store.destroy_former_key().await.unwrap(), "late, and told once");
+        assert!(!store.destroy_former_key().await.unwrap());
+        assert_eq!(fs::read(&witness).unwrap(), vec![0; former.len()]);
+        store.rotate_key(AT, &[]).await.unwrap();
+        assert!(!store.destroy_former_key().await.unwrap(), "not late");
+        intact(&store).await;
+    }
+}
