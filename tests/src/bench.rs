@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use zmon_domain::audit::AuditEvent;
+use zmon_domain::checks::Demands;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Persisted;
@@ -51,8 +53,17 @@ impl Bench {
         Self::in_directory(tempfile::tempdir().unwrap(), station).await
     }
 
+    /// On a device that demands this in step 11.
+    pub async fn demanding(demands: Demands) -> Self {
+        Self::build(tempfile::tempdir().unwrap(), Station::hmac, demands).await
+    }
+
     /// With its store in this folder.
     pub async fn in_directory(directory: TempDir, station: fn(&DeviceId) -> Station) -> Self {
+        Self::build(directory, station, Demands::default()).await
+    }
+
+    async fn build(directory: TempDir, station: fn(&DeviceId) -> Station, demands: Demands) -> Self {
         let device_id = DeviceId::parse("ZM-ICU-MON-04").unwrap();
         let station = station(&device_id);
         let blueprint = Blueprint {
@@ -60,6 +71,7 @@ impl Bench {
             device_id,
             clock: Arc::new(ManualClock::new(NOW, true)),
             entropy: ScriptedEntropy::default(),
+            demands,
             anchor_place: FakeAnchor::default(),
         };
         let (store, device) = start(&blueprint, &directory).await;
@@ -84,6 +96,14 @@ impl Bench {
     #[must_use]
     pub fn body(&self, qr: &QrCodeData) -> Vec<u8> {
         self.station.body(qr.fields(), self.blueprint.clock.wall().now)
+    }
+
+    /// Pushes a body to a device that demands a confirmation; returns when the person is asked.
+    pub async fn push_to_confirm(&self, qr: &QrCodeData, body: Vec<u8>) -> JoinHandle<HttpAnswer> {
+        let qr = qr.clone();
+        let pushed = tokio::spawn(async move { push(&qr, body).await });
+        until(async || self.device.get_status().await.confirmation.is_some()).await;
+        pushed
     }
 
     /// Where the device stands.

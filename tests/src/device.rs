@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use zmon_domain::access::Peer;
 use zmon_domain::admin::{AdministratorAuthorised, AdministratorRequest};
+use zmon_domain::checks::Demands;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::secret::SecretText;
@@ -57,6 +58,8 @@ pub struct Blueprint {
     pub clock: Arc<ManualClock>,
     /// Its chance.
     pub entropy: ScriptedEntropy,
+    /// What step 11 demands.
+    pub demands: Demands,
     /// Where its trust anchor stands.
     pub anchor_place: FakeAnchor,
 }
@@ -97,6 +100,7 @@ impl Blueprint {
             device_id: self.device_id.clone(),
             serial_number: SerialNumber::parse("SN-1")?,
             pairing_time: Duration::from_secs(600),
+            demands: self.demands,
             release_date: RELEASE_DATE,
         };
         Ok(CentralStationProvisioningService::start(adapters, profile).await?)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::certificate::BundleFacts;
-use zmon_domain::checks::Installation;
+use zmon_domain::checks::{Demands, Installation};
 use zmon_domain::error::ProvisioningError;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::machine::Persisted;
@@ -75,6 +75,7 @@ pub async fn start(seed: u64) -> Result<QuickDevice, ProvisioningError> {
         device_id: device_id(),
         serial_number: SerialNumber::parse("SN-1").unwrap_or_else(|rule| unreachable!("{rule}")),
         pairing_time: Duration::from_secs(600),
+        demands: Demands::default(),
         release_date: RELEASE_DATE,
     };
     CentralStationProvisioningService::start(adapters, profile).await

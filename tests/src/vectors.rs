@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Deserialize;
+use zmon_domain::checks::Demands;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Persisted;
 use zmon_domain::pairing::PairingCode;
@@ -161,6 +162,7 @@ async fn run_case(device: &VectorDevice, case: &Case) -> anyhow::Result<Seen> {
             },
         },
         clock: Arc::new(ManualClock::new(now, case.synchronised)),
+        demands: Demands::default(),
         anchor_place: FakeAnchor::default(),
         entropy: ScriptedEntropy {
             pairing_code: Some(device.pairing_code.clone()),
@@ -183,7 +185,9 @@ async fn run_case(device: &VectorDevice, case: &Case) -> anyhow::Result<Seen> {
         "the pairing code is not the vectors'"
     );
     let code = PairingCode::parse(&device.pairing_code)?;
-    let outcome = service.apply_configuration(case.body.clone().into_bytes(), &code).await;
+    let outcome = service
+        .apply_configuration(case.body.clone().into_bytes(), &code, None)
+        .await;
     let status = service.get_status().await.status;
     service.stop().await;
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use zmon_domain::access::Peer;
 use zmon_domain::audit::{AuditEvent as E, AuditVerdict, REPEAT_WINDOW};
+use zmon_domain::checks::Demands;
+use zmon_domain::confirmation::CONFIRMATION_TIME;
 use zmon_domain::error::ErrorCode as C;
 use zmon_domain::settings::SettingKey;
 use zmon_domain::status::ProvisioningStatus as Status;
@@ -18,6 +20,7 @@ use zmon_tests::device::{LOOPBACK, PIN, administrator};
 
 /// Events that nothing brings about yet. Whoever makes one happen takes it out of here.
 const NOT_YET: [E; 1] = [E::ConnectionTested];
+const CONFIRMATION: Demands = Demands { confirmation: true };
 const PEER: Peer = Peer {
     uid: 990,
     gid: 991,
@@ -46,6 +49,14 @@ async fn push_changed(bench: &Bench, change: impl FnOnce(&mut Map<String, Value>
     let mut payload = bench.station.payload(qr.fields(), bench.blueprint.clock.wall().now);
     change(&mut payload);
     push(&qr, bench.station.seal(qr.fields(), &payload)).await.status
+}
+
+/// A person answers the question of step 11; returns when the push was answered, too.
+async fn answer(bench: &Bench, accept: bool) {
+    let qr = bench.open().await;
+    let pushed = bench.push_to_confirm(&qr, bench.body(&qr)).await;
+    bench.device.answer_confirmation(accept, Some(PEER)).await.unwrap();
+    pushed.await.unwrap();
 }
 
 async fn deprovision(bench: &Bench, pin: &str) -> Result<(), C> {
@@ -86,6 +97,11 @@ async fn bring_about(bench: &Bench, event: E) -> bool {
             let refused = push_changed(bench, |payload| payload["deviceId"] = json!("ZM-OTHER")).await;
             assert_eq!(refused, 403);
         }
+        E::ConfirmationAccepted => {
+            answer(bench, true).await;
+            assert_eq!(bench.status().await, Status::Provisioned);
+        }
+        E::ConfirmationRefused => answer(bench, false).await,
         E::OutcomeAcknowledged => {
             push_changed(bench, |payload| payload["deviceId"] = json!("ZM-OTHER")).await;
             bench.device.acknowledge().await.unwrap();
@@ -149,8 +165,11 @@ async fn bring_about(bench: &Bench, event: E) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_is_brought_about_and_found_in_the_audit() {
-    let mut bench = Bench::new().await;
     for event in E::ALL.iter().copied() {
+        let bench = match event {
+            E::ConfirmationAccepted | E::ConfirmationRefused => Bench::demanding(CONFIRMATION).await,
+            _ => Bench::new().await,
+        };
         let before = records(&bench).await;
         let fresh = matches!(event, E::StoreCreated | E::ServiceStarted);
         assert_eq!(has(&before, event, None), fresh, "{}", event.as_str());
@@ -164,7 +183,6 @@ async fn every_event_is_brought_about_and_found_in_the_audit() {
             };
             assert_eq!(head.count, after.len() as u64);
         }
-        bench = Bench::new().await;
     }
 }
 
@@ -180,8 +198,6 @@ enum Found {
     Administrator,
     /// This needs a broken part of the device: see `tests/tests/faults.rs`, and `crates/domain/tests/machine.rs`.
     WithABrokenPart,
-    /// Nothing refuses so yet.
-    NotYet,
 }
 
 /// Brings a refusal about, and says where it has to be found.
@@ -324,20 +340,33 @@ async fn refuse(bench: &Bench, code: C) -> Found {
         C::StorageError | C::UnknownError | C::Cancelled | C::QrContentTooLong | C::TrustAnchorKept => {
             Found::WithABrokenPart
         }
-        C::ConfirmationRefused | C::ConfirmationTimeout => Found::NotYet,
+        C::ConfirmationRefused => {
+            answer(bench, false).await;
+            Found::Failed
+        }
+        C::ConfirmationTimeout => {
+            let qr = bench.open().await;
+            let pushed = bench.push_to_confirm(&qr, bench.body(&qr)).await;
+            bench.blueprint.clock.advance(CONFIRMATION_TIME);
+            pushed.await.unwrap();
+            Found::Failed
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_in_the_audit_with_its_code() {
     for code in C::ALL.iter().copied() {
-        let bench = Bench::new().await;
+        let bench = match code {
+            C::ConfirmationRefused | C::ConfirmationTimeout => Bench::demanding(CONFIRMATION).await,
+            _ => Bench::new().await,
+        };
         let event = match refuse(&bench, code).await {
             Found::Summary => E::RequestsRefused,
             Found::Failed => E::ProvisioningFailed,
             Found::Act => E::ActRefused,
             Found::Administrator => E::AdministratorRefused,
-            Found::WithABrokenPart | Found::NotYet => continue,
+            Found::WithABrokenPart => continue,
         };
         let records = records(&bench).await;
         assert!(has(&records, event, Some(code)), "{code} is not in {records:#?}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use zmon_domain::access::Peer;
 use zmon_domain::audit::AuditEvent as E;
 use zmon_domain::certificate::BundleFacts;
+use zmon_domain::checks::Demands;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::qr::QrCodeData;
@@ -81,6 +82,7 @@ impl Bench {
             device_id: device_id.clone(),
             serial_number: SerialNumber::parse("SN-1").unwrap(),
             pairing_time: Duration::from_secs(600),
+            demands: Demands::default(),
             release_date: RELEASE_DATE,
         };
         let device = CentralStationProvisioningService::start(adapters, profile)

@@ -34,7 +34,7 @@ async fn guess(seed: u64, screens: u64) -> u64 {
         guesser.fill(&mut random).unwrap();
         let guess = PairingCode::from_random(&mut random);
         match device
-            .apply_configuration(quick::body(&key, guess.expose()), &code)
+            .apply_configuration(quick::body(&key, guess.expose()), &code, None)
             .await
         {
             Ok(_) => hits += 1,
@@ -43,7 +43,7 @@ async fn guess(seed: u64, screens: u64) -> u64 {
         // Who would guess again does so too late, even rightly. Not at every screen: it is half of the work.
         if screen % 64 == 0 {
             let again = device
-                .apply_configuration(quick::body(&key, code.expose()), &code)
+                .apply_configuration(quick::body(&key, code.expose()), &code, None)
                 .await;
             assert_eq!(again.unwrap_err().code(), ErrorCode::NotPairing);
             assert_eq!(device.get_status().await.status, Status::ProvisioningFailed);
@@ -76,7 +76,7 @@ async fn it_lets_the_code_itself_in() {
         .unwrap();
     let code = qr.fields().pairing_code.clone();
     let body = quick::body(&qr.fields().key, &code.expose().to_lowercase());
-    device.apply_configuration(body, &code).await.unwrap();
+    device.apply_configuration(body, &code, None).await.unwrap();
 }
 
 /// Everything that may be taken for the code and is not, up to the longest that a payload may bring.

@@ -6,8 +6,9 @@ use std::path::Path;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
+use zmon_domain::confirmation::ComparisonValue;
 use zmon_domain::identity::DeviceId;
-use zmon_domain::pairing::SessionPrivateKey;
+use zmon_domain::pairing::{SessionPrivateKey, Sha256Digest};
 use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
 use zmon_ports::PayloadEnvelope;
 
@@ -79,6 +80,10 @@ fn it_shows_a_payload_vector_from_the_inside_out() {
     );
     let expected: String = expected.split_whitespace().collect();
     assert!(guide().contains(&expected), "{expected}");
+
+    let sha256 = Sha256Digest::from_hex(&hash).unwrap();
+    let comparison = format!("Thebodyofthevectorabovegives{}.", ComparisonValue::of(&sha256));
+    assert!(guide().contains(&comparison), "{comparison}");
 }
 
 fn decoded(text: &str) -> Vec<u8> {

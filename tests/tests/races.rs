@@ -38,7 +38,7 @@ async fn one_of_two_payloads_wins_ten_thousand_times() {
             let body = quick::body(&qr.fields().key, &spelling);
             tokio::spawn(async move {
                 line.wait().await;
-                device.apply_configuration(body, &code).await
+                device.apply_configuration(body, &code, None).await
             })
         });
         let mut winners = 0;

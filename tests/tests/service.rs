@@ -314,7 +314,7 @@ async fn a_code_of_another_session_is_answered_as_a_wrong_one() {
     let new = bench.open().await;
     let outcome = bench
         .device
-        .apply_configuration(bench.body(&new), &old.fields().pairing_code)
+        .apply_configuration(bench.body(&new), &old.fields().pairing_code, None)
         .await;
     assert_eq!(outcome.unwrap_err().code(), ErrorCode::InvalidPairingCode);
     assert_eq!(bench.status().await, Status::ReadyToPair);
@@ -331,7 +331,7 @@ async fn one_of_many_racing_payloads_wins_and_the_others_hear_conflict() {
             .into_iter()
             .map(|body| {
                 let (device, code) = (bench.device.clone(), code.clone());
-                tokio::spawn(async move { device.apply_configuration(body, &code).await })
+                tokio::spawn(async move { device.apply_configuration(body, &code, None).await })
             })
             .collect();
         let mut winners = 0;
@@ -355,7 +355,7 @@ async fn a_caller_who_stops_waiting_does_not_stop_the_installation() {
     let qr = bench.open().await;
     let mut events = bench.device.subscribe();
     let code = qr.fields().pairing_code.clone();
-    let call = bench.device.apply_configuration(bench.body(&qr), &code);
+    let call = bench.device.apply_configuration(bench.body(&qr), &code, None);
     assert!(
         tokio::time::timeout(Duration::ZERO, call).await.is_err(),
         "the caller gave up"
@@ -477,7 +477,7 @@ async fn stopping_ends_the_session_and_refuses_new_work() {
     assert_eq!(refused.unwrap_err().code(), ErrorCode::ShuttingDown);
     let refused = bench
         .device
-        .apply_configuration(bench.body(&qr), &qr.fields().pairing_code)
+        .apply_configuration(bench.body(&qr), &qr.fields().pairing_code, None)
         .await;
     assert_eq!(refused.unwrap_err().code(), ErrorCode::ShuttingDown);
 }
@@ -509,20 +509,20 @@ async fn replays_are_refused_in_every_later_situation() {
     bench.restart().await;
     let outcome = bench
         .device
-        .apply_configuration(body.clone(), &qr.fields().pairing_code)
+        .apply_configuration(body.clone(), &qr.fields().pairing_code, None)
         .await;
     assert_eq!(outcome.unwrap_err().code(), ErrorCode::AlreadyProvisioned);
     bench.device.deprovision_device(administrator(PIN)).await.unwrap();
     let outcome = bench
         .device
-        .apply_configuration(body.clone(), &qr.fields().pairing_code)
+        .apply_configuration(body.clone(), &qr.fields().pairing_code, None)
         .await;
     assert_eq!(outcome.unwrap_err().code(), ErrorCode::NotPairing);
     let qr = bench.open().await;
     for _ in 0..100 {
         let outcome = bench
             .device
-            .apply_configuration(body.clone(), &qr.fields().pairing_code)
+            .apply_configuration(body.clone(), &qr.fields().pairing_code, None)
             .await;
         assert_eq!(outcome.unwrap_err().code(), ErrorCode::EnvelopeInvalid);
     }

@@ -17,8 +17,8 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 use zmon_domain::secret::SecretText;
 use zmon_local_api::{
-    AuditPageView, AuditVerdictView, ConfigurationView, CredentialsView, DestructionView, PairingRequest, PairingView,
-    Problem, ReceiptView, StatusView,
+    AuditPageView, AuditVerdictView, ConfigurationView, ConfirmationAnswer, CredentialsView, DestructionView,
+    PairingRequest, PairingView, Problem, ReceiptView, StatusView,
 };
 
 /// Largest answer that is read, in bytes.
@@ -115,6 +115,15 @@ impl ControlClient {
     /// `Unreachable`, `Refused`.
     pub async fn cancel(&self) -> Result<StatusView, ClientFault> {
         self.json(Method::DELETE, "/v1/pairing", Bytes::new()).await
+    }
+
+    /// Accepts or refuses the configuration that waits for a person.
+    ///
+    /// # Errors
+    /// `Unreachable`, or `Refused` where nothing waits.
+    pub async fn answer_confirmation(&self, accept: bool) -> Result<StatusView, ClientFault> {
+        let body = self.encode(&ConfirmationAnswer { accept })?;
+        self.json(Method::POST, "/v1/pairing/confirmation", body).await
     }
 
     /// Takes note of a failure or of a de-provisioning.

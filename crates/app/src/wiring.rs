@@ -245,6 +245,7 @@ fn profile(configuration: &Configuration) -> DeviceProfile {
         device_id: configuration.device_id.clone(),
         serial_number: configuration.serial_number.clone(),
         pairing_time: configuration.pairing_time,
+        demands: configuration.demands,
         release_date: release::date(),
     }
 }

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer, X509Certificate};
-use zmon_domain::pairing::TlsPin;
+use zmon_domain::confirmation::ComparisonValue;
+use zmon_domain::pairing::{Sha256Digest, TlsPin};
 use zmon_domain::qr::QrFields;
 
 use crate::fault::{Fault, FaultCode};
@@ -108,6 +109,14 @@ fn unanswered(code: FaultCode, address: SocketAddr, what: &str, patience: Durati
             "{address} did not answer {what} within {seconds} s. Check network and firewall, then push the same body again."
         ),
     )
+}
+
+/// What the monitor shows, too, where a person there has to confirm this body.
+#[must_use]
+pub fn comparison_value(body: &[u8]) -> ComparisonValue {
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(digest(&SHA256, body).as_ref());
+    ComparisonValue::of(&Sha256Digest::new(sha256))
 }
 
 type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;

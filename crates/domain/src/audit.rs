@@ -65,6 +65,11 @@ audit_events! {
     ConfigurationApplied = "configuration applied",
     /// The new credentials were tried on the server (step 11); recorded by no device without that step.
     ConnectionTested = "connection tested",
+    /// A person at the device accepted the configuration (step 11); the detail says who answered.
+    ConfirmationAccepted = "confirmation accepted",
+    /// A person at the device refused the configuration; the detail says who answered. Nobody answering is a failed
+    /// provisioning with the code `ConfirmationTimeout`.
+    ConfirmationRefused = "confirmation refused",
     /// The device is provisioned.
     ProvisioningCompleted = "provisioning completed",
     /// The device refused a payload.

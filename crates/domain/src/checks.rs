@@ -1,11 +1,14 @@
-//! Verification leaves evidence: steps 6 to 10 as a chain of values, each built only from the one before it.
+//! Verification leaves evidence: steps 6 to 11 as a chain of values, each built only from the one before it.
 //!
 //! The chain starts from a [`Claim`], which the state machine hands out once per session, and from a
-//! [`SignedText`]; it ends in an [`Approved`], the only thing that can be installed.
+//! [`SignedText`]; it ends in an [`Approved`], the only thing that can be installed. What step 11 demands stands in the
+//! claim, so that no use case can forget it.
 
 use alloc::format;
+use core::net::IpAddr;
 
 use crate::certificate::{BundleFacts, CertifiedBundle, Expectation, judge};
+use crate::confirmation::{ComparisonValue, ConfirmationRequest};
 use crate::error::{ErrorCode, ProvisioningError};
 use crate::identity::DeviceId;
 use crate::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest};
@@ -20,6 +23,14 @@ pub struct Claim {
     pub(crate) session: SessionId,
     pub(crate) pairing_code: PairingCode,
     pub(crate) session_key: SessionPublicKey,
+    pub(crate) demands: Demands,
+}
+
+/// What the device's configuration demands in step 11.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// That a person at the device accepts.
+    pub confirmation: bool,
 }
 
 impl Claim {
@@ -179,7 +190,7 @@ impl Paired {
     ///
     /// # Errors
     /// `InvalidCertificate`.
-    pub fn certified(self, facts: &BundleFacts) -> Result<Approved, ProvisioningError> {
+    pub fn certified(self, facts: &BundleFacts) -> Result<Certified, ProvisioningError> {
         let certificates = judge(facts, &self.expectation())?;
         let InTime {
             parsed,
@@ -187,7 +198,8 @@ impl Paired {
             time,
         } = self.0;
         let payload = parsed.payload;
-        Ok(Approved {
+        let demands = parsed.claim.demands;
+        let approved = Approved {
             session: parsed.claim.session,
             time_floor: time.floor().max(payload.timestamp),
             settings: Settings {
@@ -205,7 +217,51 @@ impl Paired {
                 server_certificate: payload.server_certificate,
             },
             certificates,
+        };
+        Ok(if demands.confirmation {
+            Certified::Confirm(Unconfirmed(approved))
+        } else {
+            Certified::Done(approved)
         })
+    }
+}
+
+/// After step 10: what step 11 demands of this payload.
+#[derive(Debug)]
+pub enum Certified {
+    /// A person at the device has to accept it.
+    Confirm(Unconfirmed),
+    /// Nothing.
+    Done(Approved),
+}
+
+/// A payload that a person has to accept. What is inside comes out when the state machine has heard that they do, and in no
+/// other way.
+#[derive(Debug)]
+pub struct Unconfirmed(Approved);
+
+impl Unconfirmed {
+    /// The session that brought it.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.0.session
+    }
+
+    /// What the person is asked about.
+    #[must_use]
+    pub fn request(&self, sender: Option<IpAddr>, body_sha256: &Sha256Digest) -> ConfirmationRequest {
+        let settings = &self.0.settings;
+        ConfirmationRequest {
+            sender,
+            server_url: settings.server_url.clone(),
+            device_label: settings.device_label.clone(),
+            comparison: ComparisonValue::of(body_sha256),
+        }
+    }
+
+    /// Step 11.
+    pub(crate) fn confirmed(self) -> Approved {
+        self.0
     }
 }
 

@@ -11,6 +11,7 @@ pub mod admin;
 pub mod audit;
 pub mod certificate;
 pub mod checks;
+pub mod confirmation;
 pub mod error;
 pub mod identity;
 pub mod machine;

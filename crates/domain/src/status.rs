@@ -125,6 +125,8 @@ pub enum Phase {
     CheckingPayload,
     /// Step 10.
     CheckingCertificates,
+    /// Step 11: a person at the device is asked, where that is configured.
+    AwaitingConfirmation,
     /// Step 12: one transaction.
     Applying,
 }
@@ -137,6 +139,7 @@ impl Phase {
             Self::VerifyingSignature => "VERIFYING_SIGNATURE",
             Self::CheckingPayload => "CHECKING_PAYLOAD",
             Self::CheckingCertificates => "CHECKING_CERTIFICATES",
+            Self::AwaitingConfirmation => "AWAITING_CONFIRMATION",
             Self::Applying => "APPLYING",
         }
     }

@@ -2,13 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use zmon_domain::access::Peer;
 use zmon_domain::admin::AdministratorAuthorised;
 use zmon_domain::audit::AuditEvent;
-use zmon_domain::checks::{Approved, Claim};
+use zmon_domain::checks::{Approved, Certified, Claim, Demands, Unconfirmed};
+use zmon_domain::confirmation::CONFIRMATION_TIME;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::{Admission, Effect, Event, Persisted, Session, State, Step, step};
@@ -17,7 +20,7 @@ use zmon_domain::payload::SignedText;
 use zmon_domain::result::InstalledConfiguration;
 use zmon_domain::secret::{SecretBytes, SecretText};
 use zmon_domain::signal::ProvisioningSignal;
-use zmon_domain::status::{PersistedStatus, ProvisioningStatus as Status};
+use zmon_domain::status::{PersistedStatus, Phase, ProvisioningStatus as Status};
 use zmon_domain::time::{Deadline, Monotonic, TimeView, Timestamp, WallClock};
 use zmon_testkit::fake_service;
 use zmon_testkit::payload::{good_facts, good_members};
@@ -25,6 +28,8 @@ use zmon_testkit::payload::{good_facts, good_members};
 const CODE: &str = "X7Y9Z2";
 const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 const PAIRING: Duration = Duration::from_secs(600);
+const BODY: Sha256Digest = Sha256Digest::new([9; 32]);
+const SENDER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 50, 1));
 
 fn seconds(seconds: u64) -> Monotonic {
     Monotonic::from_nanos(seconds * 1_000_000_000)
@@ -35,6 +40,15 @@ fn id(n: u64) -> SessionId {
 }
 
 fn session(n: u64, now: Monotonic) -> Box<Session> {
+    demanding(n, now, Demands::default())
+}
+
+/// A session of a device on which a person has to accept.
+fn confirmed_session(n: u64, now: Monotonic) -> Box<Session> {
+    demanding(n, now, Demands { confirmation: true })
+}
+
+fn demanding(n: u64, now: Monotonic, demands: Demands) -> Box<Session> {
     Box::new(Session {
         id: id(n),
         pairing_code: PairingCode::parse(CODE).unwrap(),
@@ -42,10 +56,11 @@ fn session(n: u64, now: Monotonic) -> Box<Session> {
         public_key: SessionPublicKey::new([n as u8; 32]),
         expires_at: NOW.plus(PAIRING),
         deadline: Deadline::new(now, PAIRING),
+        demands,
     })
 }
 
-fn approve(claim: Claim, n: u64) -> Approved {
+fn certify(claim: Claim, n: u64) -> Certified {
     let device = DeviceId::parse("ZM-1").unwrap();
     let members = good_members(&device, &SessionPublicKey::new([n as u8; 32]), CODE, NOW);
     let wall = WallClock {
@@ -62,13 +77,55 @@ fn approve(claim: Claim, n: u64) -> Approved {
     paired.certified(&good_facts(&device, NOW)).unwrap()
 }
 
-fn approved_event(claim: Claim, n: u64) -> Event {
-    let body_sha256 = Sha256Digest::new([9; 32]);
-    Event::PayloadApproved {
-        approved: Box::new(approve(claim, n)),
-        wall: NOW,
-        body_sha256,
+fn approved(claim: Claim, n: u64) -> Approved {
+    match certify(claim, n) {
+        Certified::Done(approved) => approved,
+        Certified::Confirm(_) => panic!("a person has to accept this"),
     }
+}
+
+fn unconfirmed(claim: Claim, n: u64) -> Unconfirmed {
+    match certify(claim, n) {
+        Certified::Confirm(unconfirmed) => unconfirmed,
+        Certified::Done(_) => panic!("nobody has to accept this"),
+    }
+}
+
+/// What follows step 10: the approval, or the question.
+fn certified_event(claim: Claim, n: u64) -> Event {
+    match certify(claim, n) {
+        Certified::Done(approved) => approval(approved),
+        Certified::Confirm(unconfirmed) => question(unconfirmed),
+    }
+}
+
+fn approved_event(claim: Claim, n: u64) -> Event {
+    approval(approved(claim, n))
+}
+
+fn approval(approved: Approved) -> Event {
+    Event::PayloadApproved {
+        approved: Box::new(approved),
+        wall: NOW,
+        body_sha256: BODY,
+    }
+}
+
+fn question(unconfirmed: Unconfirmed) -> Event {
+    Event::ConfirmationAsked {
+        unconfirmed: Box::new(unconfirmed),
+        sender: Some(SENDER),
+        body_sha256: BODY,
+    }
+}
+
+fn answered(accept: bool) -> Event {
+    let by = Some(Peer {
+        uid: 1000,
+        gid: 1001,
+        pid: None,
+    });
+    Event::ConfirmationAnswered { accept, by, wall: NOW }
 }
 
 fn installed() -> Box<InstalledConfiguration> {
@@ -119,6 +176,7 @@ enum At {
     ReadyToPair,
     VerifyingSignature,
     CheckingCertificates,
+    AwaitingConfirmation,
     Applying,
     Provisioned,
     Failed,
@@ -140,6 +198,14 @@ fn at(at: At) -> (State, Option<Claim>) {
             let (state, claim) = self::at(At::VerifyingSignature);
             let (state, _) = accept(state, Event::SignatureVerified(id(1)), now);
             (accept(state, Event::PayloadAccepted(id(1)), now).0, claim)
+        }
+        At::AwaitingConfirmation => {
+            let (state, _) = accept(fresh, Event::PairingOpened(confirmed_session(1, now)), now);
+            let (state, effects) = accept(state, Event::EnvelopeOpened(id(1)), now);
+            let asked = question(unconfirmed(claim_of(effects), 1));
+            let (state, _) = accept(state, Event::SignatureVerified(id(1)), now);
+            let (state, _) = accept(state, Event::PayloadAccepted(id(1)), now);
+            (accept(state, asked, now).0, None)
         }
         At::Applying => {
             let (state, claim) = self::at(At::CheckingCertificates);
@@ -191,22 +257,24 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
         ReadyToPair,
         VerifyingSignature,
         CheckingCertificates,
+        AwaitingConfirmation,
         Applying,
         Provisioned,
         Failed,
         Deprovisioned,
     ];
     // The new status, or the code of the refusal, for each state above.
-    type Row = (&'static str, fn(Option<Claim>) -> Event, [Result<Status, ErrorCode>; 8]);
+    type Row = (&'static str, fn(Option<Claim>) -> Event, [Result<Status, ErrorCode>; 9]);
     use ErrorCode as C;
     use Status as S;
     let late = |code| Err(code);
-    let rows: [Row; 14] = [
+    let rows: [Row; 16] = [
         (
             "PairingOpened",
             |_| Event::PairingOpened(session(2, seconds(1))),
             [
                 Ok(S::ReadyToPair),
+                Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
@@ -224,6 +292,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Ok(S::Unprovisioned),
                 Ok(S::ProvisioningFailed),
                 Ok(S::ProvisioningFailed),
+                Ok(S::ProvisioningFailed),
                 Err(C::PairingInProgress),
                 Err(C::AlreadyProvisioned),
                 Err(C::NotPairing),
@@ -236,6 +305,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             [
                 Ok(S::Unprovisioned),
                 Ok(S::ReadyToPair),
+                Ok(S::PairingReceived),
                 Ok(S::PairingReceived),
                 Ok(S::PairingReceived),
                 Ok(S::PairingReceived),
@@ -253,6 +323,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 Err(C::AlreadyProvisioned),
                 Err(C::NotPairing),
                 Err(C::NotPairing),
@@ -267,6 +338,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Ok(S::PairingReceived),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
+                late(C::PairingInProgress),
                 late(C::Cancelled),
                 late(C::SignatureInvalid),
                 late(C::Cancelled),
@@ -278,6 +350,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             [
                 late(C::Cancelled),
                 late(C::Cancelled),
+                late(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
@@ -295,6 +368,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Ok(S::ProvisioningFailed),
                 Ok(S::ProvisioningFailed),
                 late(C::PairingInProgress),
+                late(C::PairingInProgress),
                 late(C::Cancelled),
                 late(C::SignatureInvalid),
                 late(C::Cancelled),
@@ -309,6 +383,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 late(C::PairingInProgress),
                 Ok(S::PairingReceived),
                 late(C::PairingInProgress),
+                late(C::PairingInProgress),
                 late(C::Cancelled),
                 late(C::SignatureInvalid),
                 late(C::Cancelled),
@@ -320,6 +395,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             [
                 late(C::Cancelled),
                 late(C::Cancelled),
+                late(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
                 Ok(S::Provisioned),
@@ -336,6 +412,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 late(C::Cancelled),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
+                late(C::PairingInProgress),
                 Ok(S::ProvisioningFailed),
                 late(C::Cancelled),
                 late(C::SignatureInvalid),
@@ -347,6 +424,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             |_| Event::Acknowledged,
             [
                 Ok(S::Unprovisioned),
+                Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
@@ -365,6 +443,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 Ok(S::Provisioned),
                 Err(C::NotProvisioned),
                 Err(C::NotProvisioned),
@@ -375,6 +454,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             |_| Event::RetirementRequested(administrator()),
             [
                 Ok(S::Unprovisioned),
+                Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
@@ -393,9 +473,43 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Err(C::NotProvisioned),
                 Err(C::NotProvisioned),
                 Err(C::NotProvisioned),
+                Err(C::NotProvisioned),
                 Ok(S::Deprovisioned),
                 Err(C::NotProvisioned),
                 Err(C::NotProvisioned),
+            ],
+        ),
+        (
+            "ConfirmationAsked",
+            |_| {
+                let claim = claim_of(confirming_claim());
+                question(unconfirmed(claim, 1))
+            },
+            [
+                late(C::Cancelled),
+                late(C::Cancelled),
+                late(C::PairingInProgress),
+                Ok(S::PairingReceived),
+                late(C::PairingInProgress),
+                late(C::PairingInProgress),
+                late(C::Cancelled),
+                late(C::SignatureInvalid),
+                late(C::Cancelled),
+            ],
+        ),
+        (
+            "ConfirmationAnswered",
+            |_| answered(true),
+            [
+                Err(C::NotPairing),
+                Err(C::NotPairing),
+                Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
+                Ok(S::PairingReceived),
+                Err(C::PairingInProgress),
+                Err(C::AlreadyProvisioned),
+                Err(C::NotPairing),
+                Err(C::NotPairing),
             ],
         ),
     ];
@@ -426,11 +540,112 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             Ok(S::Unprovisioned),
             Ok(S::ProvisioningFailed),
             Ok(S::ProvisioningFailed),
+            Ok(S::ProvisioningFailed),
             Err(C::PairingInProgress),
             Ok(S::Provisioned),
             Ok(S::ProvisioningFailed),
             Ok(S::Deprovisioned),
         ]
+    );
+}
+
+/// The effects of step 4 in a session in which a person has to accept.
+fn confirming_claim() -> Vec<Effect> {
+    let state = State::from(Persisted::Unprovisioned);
+    let (state, _) = accept(
+        state,
+        Event::PairingOpened(confirmed_session(1, seconds(0))),
+        seconds(0),
+    );
+    accept(state, Event::EnvelopeOpened(id(1)), seconds(0)).1
+}
+
+#[test]
+fn a_person_is_asked_about_sender_server_label_and_comparison_value() {
+    let (state, _) = at(At::AwaitingConfirmation);
+    assert_eq!(state.phase(), Some(Phase::AwaitingConfirmation));
+    let (request, left) = state.confirmation(seconds(10)).unwrap();
+    assert_eq!(left, Duration::from_secs(50));
+    assert_eq!(request.sender, Some(SENDER));
+    assert_eq!(request.server_url.as_str(), "https://central.example.org");
+    assert_eq!(request.device_label.as_str(), "ICU-MON-04");
+    // 0x0909090909090909 is 651061555542690057.
+    assert_eq!(request.comparison.to_string(), "0057");
+    assert_eq!(
+        state.next_deadline(),
+        Some(Monotonic::default().plus(CONFIRMATION_TIME))
+    );
+    assert_eq!(state.admit(seconds(10)), Err(ErrorCode::PairingInProgress));
+}
+
+#[test]
+fn who_accepted_is_recorded_with_the_installation_and_with_its_failure() {
+    let (state, effects) = accept(at(At::AwaitingConfirmation).0, answered(true), seconds(59));
+    use AuditEvent as E;
+    let passed = [
+        E::ConfigurationReceived,
+        E::PairingCodeValidated,
+        E::ConfirmationAccepted,
+    ];
+    let installed = [
+        E::CertificatesInstalled,
+        E::ConfigurationApplied,
+        E::ProvisioningCompleted,
+    ];
+    assert_eq!(events_recorded(&effects), [passed, installed].concat());
+    let Some(Effect::Install(_, entries)) = effects.last() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(entries[2].detail.as_deref(), Some("by uid 1000, gid 1001"));
+    assert_eq!(entries[2].session, Some(id(1)));
+    assert_eq!(state.phase(), Some(Phase::Applying));
+
+    let failed = Event::InstallationFailed(error(ErrorCode::StorageError));
+    let (_, effects) = accept(state, failed, seconds(60));
+    let expected = [passed.as_slice(), &[E::ProvisioningFailed]].concat();
+    assert_eq!(events_recorded(&effects), expected);
+}
+
+#[test]
+fn a_refusal_no_answer_and_a_cancellation_each_end_the_session_with_their_code() {
+    use AuditEvent as E;
+    let cases = [
+        (
+            answered(false),
+            1,
+            ErrorCode::ConfirmationRefused,
+            Some(E::ConfirmationRefused),
+        ),
+        (Event::TimePassed, 60, ErrorCode::ConfirmationTimeout, None),
+        (Event::Cancelled, 1, ErrorCode::Cancelled, None),
+        (Event::Stopping, 1, ErrorCode::ShuttingDown, None),
+    ];
+    for (event, now, code, recorded) in cases {
+        let (state, effects) = accept(at(At::AwaitingConfirmation).0, event, seconds(now));
+        assert_eq!(state.status(), Status::ProvisioningFailed);
+        assert_eq!(state.failure().map(ProvisioningError::code), Some(code));
+        let passed = [E::ConfigurationReceived, E::PairingCodeValidated];
+        let expected: Vec<_> = passed
+            .into_iter()
+            .chain(recorded)
+            .chain([E::ProvisioningFailed])
+            .collect();
+        assert_eq!(events_recorded(&effects), expected, "{code}");
+    }
+}
+
+#[test]
+fn an_answer_after_the_minute_comes_too_late_even_before_the_clock_was_looked_at() {
+    let (state, _) = at(At::AwaitingConfirmation);
+    let Step { state, outcome } = step(state, answered(true), seconds(60));
+    assert_eq!(outcome.unwrap_err().code(), ErrorCode::ConfirmationTimeout);
+    // Nor does a clock that goes back give a second chance.
+    let Step { state, outcome } = step(state, answered(true), seconds(1));
+    assert_eq!(outcome.unwrap_err().code(), ErrorCode::ConfirmationTimeout);
+    let (state, _) = accept(state, Event::TimePassed, seconds(1));
+    assert_eq!(
+        state.failure().map(ProvisioningError::code),
+        Some(ErrorCode::ConfirmationTimeout)
     );
 }
 
@@ -543,6 +758,7 @@ enum Act {
     Accepted(u64),
     Refuse(u64),
     Approve(usize),
+    Answer(bool),
     Installed,
     InstallationFailed,
     Acknowledge,
@@ -564,6 +780,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         5 => (0_u64..4).prop_map(Act::Accepted),
         1 => (0_u64..4).prop_map(Act::Refuse),
         5 => (0_usize..4).prop_map(Act::Approve),
+        3 => any::<bool>().prop_map(Act::Answer),
         4 => Just(Act::Installed),
         1 => Just(Act::InstallationFailed),
         1 => Just(Act::Acknowledge),
@@ -582,6 +799,7 @@ fn next_act(state: &State) -> Act {
         (_, Some(VerifyingSignature)) => Act::Signature(1),
         (_, Some(CheckingPayload)) => Act::Accepted(1),
         (_, Some(CheckingCertificates)) => Act::Approve(0),
+        (_, Some(AwaitingConfirmation)) => Act::Answer(true),
         (_, Some(Applying)) => Act::Installed,
         (Status::Provisioned, _) => Act::Erased,
         _ => Act::Open,
@@ -602,6 +820,11 @@ fn allowed(from: Status, to: Status) -> bool {
         )
 }
 
+/// Every other session demands a person's answer.
+const fn confirmation(session: u64) -> bool {
+    session % 2 == 1
+}
+
 /// What an observer knows who sees only events and effects.
 #[derive(Default)]
 struct Observer {
@@ -614,7 +837,11 @@ struct Observer {
     signature_verified: HashSet<u64>,
     accepted: HashSet<u64>,
     ended: HashSet<u64>,
+    /// Sessions whose payload a person accepted.
+    confirmed: HashSet<u64>,
+    asked_until: Option<u64>,
     installing: Option<u64>,
+    tried: Option<u64>,
     current: Option<u64>,
 }
 
@@ -631,6 +858,7 @@ proptest! {
                 other => other,
             };
             let event = match &act {
+                Act::Open if confirmation(seen.opened) => Event::PairingOpened(confirmed_session(seen.opened, seconds(seen.now))),
                 Act::Open => Event::PairingOpened(session(seen.opened, seconds(seen.now))),
                 Act::Cancel => Event::Cancelled,
                 Act::Move(by) => {
@@ -646,9 +874,10 @@ proptest! {
                 Act::Approve(n) => {
                     if seen.claims.is_empty() { continue; }
                     let (session, claim) = seen.claims.remove(seen.claims.len() - 1 - n % seen.claims.len());
-                    seen.current = Some(session);
-                    approved_event(claim, session)
+                    seen.tried = Some(session);
+                    certified_event(claim, session)
                 }
+                Act::Answer(accept) => answered(*accept),
                 Act::Installed => Event::Installed(installed()),
                 Act::InstallationFailed => Event::InstallationFailed(error(ErrorCode::StorageError)),
                 Act::Acknowledge => Event::Acknowledged,
@@ -679,6 +908,15 @@ proptest! {
                     prop_assert!(seen.claimed.insert(session), "a used code is never accepted again");
                 }
                 Act::Signature(n) => { seen.signature_verified.insert(seen.opened.saturating_sub(n)); }
+                Act::Approve(_) => {
+                    seen.current = seen.tried;
+                    let now = seen.now;
+                    seen.asked_until = state.confirmation(seconds(now)).map(|_| now + CONFIRMATION_TIME.as_secs());
+                }
+                Act::Answer(true) => {
+                    prop_assert!(seen.asked_until.is_some_and(|until| seen.now < until), "nobody accepts what was not asked, or too late");
+                    seen.confirmed.extend(seen.current);
+                }
                 Act::Accepted(n) => { seen.accepted.insert(seen.opened.saturating_sub(n)); }
                 _ => {}
             }
@@ -704,6 +942,7 @@ proptest! {
                     seen.claimed.contains(&session)
                         && seen.signature_verified.contains(&session)
                         && seen.accepted.contains(&session)
+                        && (!confirmation(session) || seen.confirmed.contains(&session))
                 }), "no path to PROVISIONED without every check");
             }
             prop_assert_eq!(state.session().is_some(), state.status() == Status::ReadyToPair, "keys live in READY_TO_PAIR alone");

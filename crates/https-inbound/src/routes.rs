@@ -185,7 +185,8 @@ where
     S: PairingInbound,
     C: Clock,
 {
-    let outcome = session.inbound.apply_configuration(body, &session.pairing_code).await;
+    let (service, code) = (&session.inbound, &session.pairing_code);
+    let outcome = service.apply_configuration(body, code, Some(peer)).await;
     if !failed_step_4(&outcome) {
         attempt.give_back();
     }

@@ -30,6 +30,6 @@ pub use reading::{
 pub use routes::PairingDefaults;
 pub use server::{serve, serve_application};
 pub use view::{
-    CertificateView, CertificatesView, DestructionView, FailureView, InstalledView, PairingRequest, PairingView,
-    ReceiptView, SettingsView, StatusView, WarningView,
+    CertificateView, CertificatesView, ConfirmationAnswer, ConfirmationView, DestructionView, FailureView,
+    InstalledView, PairingRequest, PairingView, ReceiptView, SettingsView, StatusView, WarningView,
 };

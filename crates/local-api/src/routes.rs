@@ -27,7 +27,9 @@ use crate::problem::Problem;
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 use crate::server::Served;
 use crate::table::{Route, Socket};
-use crate::view::{AdministratorPin, DestructionView, PairingRequest, PairingView, ReceiptView, StatusView};
+use crate::view::{
+    AdministratorPin, ConfirmationAnswer, DestructionView, PairingRequest, PairingView, ReceiptView, StatusView,
+};
 
 /// Largest request body in bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -109,6 +111,12 @@ impl<S: Served> Api<S> {
             Route::OpenPairing => self.open_pairing(body).await,
             Route::CancelPairing => {
                 self.service.cancel().await.map_err(refused)?;
+                Ok(self.status().await)
+            }
+            Route::AnswerConfirmation => {
+                let ConfirmationAnswer { accept } = json_body(body).await?;
+                let answered = self.service.answer_confirmation(accept, self.peer).await;
+                answered.map_err(nothing_to_confirm)?;
                 Ok(self.status().await)
             }
             Route::QrPng => self.picture("image/png", |qr| qr.images().png.clone().into()).await,
@@ -359,6 +367,23 @@ fn not_to_be_read(error: ProvisioningError) -> Box<Problem> {
             ErrorCode::NotProvisioned,
             "There is nothing to read: the device is not provisioned.",
             "Wait until it is: GET /v1/events tells, and the file that application.provisioned_file names.",
+        );
+    }
+    refused(error)
+}
+
+/// For whoever answers where nothing was asked.
+fn nothing_to_confirm(error: ProvisioningError) -> Box<Problem> {
+    let unasked = [
+        ErrorCode::NotPairing,
+        ErrorCode::PairingInProgress,
+        ErrorCode::AlreadyProvisioned,
+    ];
+    if unasked.contains(&error.code()) {
+        return Problem::with_next_action(
+            error.code(),
+            "No configuration waits for a person's answer.",
+            "Look at GET /v1/status: there is something to answer in the phase AWAITING_CONFIRMATION alone.",
         );
     }
     refused(error)

@@ -11,7 +11,9 @@ use crate::events::EventView;
 #[cfg(feature = "openapi")]
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 #[cfg(feature = "openapi")]
-use crate::view::{AdministratorPin, DestructionView, PairingRequest, PairingView, ReceiptView, StatusView};
+use crate::view::{
+    AdministratorPin, ConfirmationAnswer, DestructionView, PairingRequest, PairingView, ReceiptView, StatusView,
+};
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +108,15 @@ routes! {
         takes Nothing,
         answers OK Json<StatusView>,
         refuses [NotPairing, AlreadyProvisioned, PairingInProgress, StorageError, UnknownError];
+
+    /// Accepts or refuses the configuration that waits for a person (phase `AWAITING_CONFIRMATION`). Once for a session; a minute
+    /// without an answer refuses.
+    AnswerConfirmation: POST "/v1/pairing/confirmation",
+        takes Json<ConfirmationAnswer>,
+        answers OK Json<StatusView>,
+        refuses [
+            NotPairing, AlreadyProvisioned, PairingInProgress, ConfirmationTimeout, StorageError, UnknownError,
+        ];
 
     /// The QR code on the screen, 300x300 pixels.
     QrPng: GET "/v1/pairing/qr.png",

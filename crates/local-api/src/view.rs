@@ -6,7 +6,7 @@ use zmon_domain::error::ProvisioningError;
 use zmon_domain::result::InstalledConfiguration;
 use zmon_domain::secret::SecretText;
 use zmon_domain::settings::Settings;
-use zmon_ports::StatusReport;
+use zmon_ports::{PendingConfirmation, StatusReport};
 
 /// Where the device stands. Members that do not apply are null.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct StatusView {
     pub phase: Option<String>,
     /// Whole seconds left, while the status is `READY_TO_PAIR`.
     pub expires_in_seconds: Option<u64>,
+    /// What a person is asked, while the phase is `AWAITING_CONFIRMATION`.
+    pub confirmation: Option<ConfirmationView>,
     /// While the status is `PROVISIONED`.
     pub installed: Option<InstalledView>,
     /// While the status is `PROVISIONING_FAILED`.
@@ -36,6 +38,32 @@ pub struct WarningView {
     pub code: String,
     /// What it means, and what to do next.
     pub message: String,
+}
+
+/// A configuration that a person has to accept or refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ConfirmationView {
+    /// Where it came from; null where it was carried by hand.
+    pub sender_address: Option<String>,
+    /// The server that the device is to obey.
+    pub server_url: String,
+    /// The label, as a rule the bed.
+    pub device_label: String,
+    /// Four digits that are on the station's screen, too.
+    pub comparison_value: String,
+    /// Whole seconds left; then it is refused.
+    pub expires_in_seconds: u64,
+}
+
+/// A person's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmationAnswer {
+    /// Whether the configuration is accepted.
+    pub accept: bool,
 }
 
 /// What is installed.
@@ -171,12 +199,26 @@ impl From<&StatusReport> for StatusView {
             status: report.status.as_str().into(),
             phase: report.phase.map(|phase| phase.as_str().into()),
             expires_in_seconds: report.expires_in_seconds,
+            confirmation: report.confirmation.as_ref().map(ConfirmationView::from),
             installed: report.installed.as_ref().map(InstalledView::from),
             failure: report.failure.as_ref().map(FailureView::from),
             storage_warning: report.storage.map(|warning| WarningView {
                 code: warning.as_str().into(),
                 message: warning.message().into(),
             }),
+        }
+    }
+}
+
+impl From<&PendingConfirmation> for ConfirmationView {
+    fn from(pending: &PendingConfirmation) -> Self {
+        let request = &pending.request;
+        Self {
+            sender_address: request.sender.map(|address| address.to_string()),
+            server_url: request.server_url.as_str().into(),
+            device_label: request.device_label.as_str().into(),
+            comparison_value: request.comparison.to_string(),
+            expires_in_seconds: pending.expires_in_seconds,
         }
     }
 }

@@ -18,6 +18,7 @@ use zmon_testkit::mutation::{any_bytes, cases, changed, changed_text};
 const PIN: &str = "cAnArY-314159";
 const DEPROVISION: &str = r#"{"pin":"cAnArY-314159"}"#;
 const PAIRING: &str = r#"{"deviceId":"ZM-ICU-MON-04","ipAddress":"10.1.50.104"}"#;
+const ANSWER: &str = r#"{"accept":true}"#;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
@@ -104,11 +105,13 @@ proptest! {
     fn it_takes_one_form_of_each_body(
         deprovision in vec(prop_oneof![changed_text(DEPROVISION), any::<String>()], 8),
         pairing in vec(prop_oneof![changed_text(PAIRING), any::<String>()], 8),
+        answers in vec(prop_oneof![changed_text(ANSWER), any::<String>()], 8),
     ) {
         let requests = deprovision.iter().map(|body| request("/v1/deprovision", body));
         let requests = requests.chain(pairing.iter().map(|body| request("/v1/pairing", body)));
+        let requests = requests.chain(answers.iter().map(|body| request("/v1/pairing/confirmation", body)));
+        let bodies = deprovision.iter().chain(&pairing).chain(&answers);
         let (answers, calls) = RUNTIME.block_on(say(requests.collect(), LONG));
-        let bodies = deprovision.iter().chain(&pairing);
         let mut taken = 0;
         for (body, answer) in bodies.zip(&answers) {
             prop_assert!(!answer.contains(PIN), "{} {}", body, answer);
@@ -122,6 +125,7 @@ proptest! {
             let asked = calls.iter().any(|call| match call {
                 Call::Administer(_, pin, _) => read["pin"] == pin.as_str(),
                 Call::Generate(device_id, _) => read["deviceId"].is_null() || read["deviceId"] == device_id.as_str(),
+                Call::AnswerConfirmation(accept, _) => read["accept"] == *accept,
                 Call::RotateKey | Call::Cancel | Call::Acknowledge | Call::ReadConfiguration(_) | Call::ReadCredentials(_) => false,
             });
             prop_assert!(asked, "{:?} for {}: {}", calls, body, answer);

@@ -19,15 +19,18 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use zmon_domain::access::Peer;
 use zmon_domain::admin::AdministratorAct;
+use zmon_domain::confirmation::{ComparisonValue, ConfirmationRequest};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::{DeviceId, SerialNumber};
-use zmon_domain::pairing::{PairingCode, SessionId, SessionPublicKey, TlsPin};
+use zmon_domain::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::qr::{QrCodeData, QrFields, QrImages};
 use zmon_domain::result::DestructionRecord;
+use zmon_domain::settings::{DeviceLabel, ServerUrl};
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus};
 use zmon_domain::time::Timestamp;
 use zmon_local_api::{PairingDefaults, serve};
+use zmon_ports::PendingConfirmation;
 use zmon_testkit::fake_service::{Call, FakeService, installed, report, result};
 
 const PAIRING_CODE: &str = "X7Y9Z2";
@@ -145,7 +148,8 @@ fn qr_code() -> QrCodeData {
 async fn tells_the_status_with_null_for_what_does_not_apply() {
     let server = Server::start();
     let expected = json!({
-        "status": "READY_TO_PAIR", "phase": null, "expiresInSeconds": 600, "installed": null, "failure": null,
+        "status": "READY_TO_PAIR", "phase": null, "expiresInSeconds": 600, "confirmation": null, "installed": null,
+        "failure": null,
     });
     assert_eq!(server.json("GET", "/v1/status", "").await, (200, expected));
 }
@@ -158,6 +162,58 @@ async fn tells_the_phase_of_a_payload_that_is_being_checked() {
     server.service.report_with(checking);
     let (_, status) = server.json("GET", "/v1/status", "").await;
     assert_eq!(status["phase"], "CHECKING_CERTIFICATES");
+}
+
+#[tokio::test]
+async fn tells_what_a_person_has_to_compare_and_passes_on_the_answer() {
+    let server = Server::start();
+    let mut waiting = report(ProvisioningStatus::PairingReceived);
+    waiting.phase = Some(Phase::AwaitingConfirmation);
+    let request = ConfirmationRequest {
+        sender: Some(address("10.1.50.1")),
+        server_url: ServerUrl::parse("https://central.example.org").unwrap(),
+        device_label: DeviceLabel::parse("ICU-MON-04").unwrap(),
+        comparison: ComparisonValue::of(&Sha256Digest::new([0; 32])),
+    };
+    waiting.confirmation = Some(PendingConfirmation {
+        request,
+        expires_in_seconds: 42,
+    });
+    server.service.report_with(waiting);
+    let (_, status) = server.json("GET", "/v1/status", "").await;
+    assert_eq!(status["phase"], "AWAITING_CONFIRMATION");
+    let expected = json!({
+        "senderAddress": "10.1.50.1", "serverUrl": "https://central.example.org", "deviceLabel": "ICU-MON-04",
+        "comparisonValue": "0000", "expiresInSeconds": 42,
+    });
+    assert_eq!(status["confirmation"], expected);
+
+    let path = "/v1/pairing/confirmation";
+    for accept in [true, false] {
+        let answer = json!({ "accept": accept }).to_string();
+        assert_eq!(server.json("POST", path, answer).await.0, 200);
+    }
+    let by = server.service.calls().into_iter().map(|call| match call {
+        Call::AnswerConfirmation(accept, by) => (accept, by.map(|peer| peer.pid)),
+        other => panic!("{other:?}"),
+    });
+    let this = Some(Some(std::process::id()));
+    assert_eq!(by.collect::<Vec<_>>(), [(true, this), (false, this)]);
+
+    for body in ["", "{}", r#"{"accept":"true"}"#, r#"{"accept":true,"more":1}"#, "true"] {
+        let refused = (400, "RequestInvalid".to_owned());
+        assert_eq!(server.refused("POST", path, body).await, refused, "{body}");
+    }
+    server
+        .service
+        .answer_confirmation_with(Err(ErrorCode::ConfirmationTimeout.into()));
+    let late = (408, "ConfirmationTimeout".to_owned());
+    assert_eq!(server.refused("POST", path, r#"{"accept":true}"#).await, late);
+    server
+        .service
+        .answer_confirmation_with(Err(ErrorCode::NotPairing.into()));
+    let unasked = (409, "NotPairing".to_owned());
+    assert_eq!(server.refused("POST", path, r#"{"accept":true}"#).await, unasked);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use zmon_domain::access::Peer;
 use zmon_domain::admin::AdministratorRequest;
 use zmon_domain::audit::{AuditHead, AuditRecord, AuditVerdict};
+use zmon_domain::confirmation::ConfirmationRequest;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Admission;
@@ -38,7 +39,10 @@ pub trait ProvisioningService: Clone + Send + Sync + 'static {
     /// `applyConfiguration`: checks a POST body and installs what is in it, all or nothing.
     ///
     /// `pairing_code` is that of the session in which the body arrived; where that session is no longer current, the
-    /// answer is `InvalidPairingCode`. A byte-identical body within the grace period gets the stored result.
+    /// answer is `InvalidPairingCode`. A byte-identical body within the grace period gets the stored result. `sender` is
+    /// the address that it came from, for the person who may have to confirm; none where it was carried by hand.
+    ///
+    /// Where a confirmation is configured, this takes as long as the person does, a minute at most.
     ///
     /// # Errors
     /// Every code of the validation order in `protocol.md`.
@@ -46,6 +50,7 @@ pub trait ProvisioningService: Clone + Send + Sync + 'static {
         &self,
         payload: Vec<u8>,
         pairing_code: &PairingCode,
+        sender: Option<IpAddr>,
     ) -> impl Future<Output = Result<ProvisioningResult, ProvisioningError>> + Send;
 
     /// `getStatus`, with what a screen shows beside it.
@@ -92,6 +97,18 @@ pub trait ProvisioningService: Clone + Send + Sync + 'static {
     /// # Errors
     /// `NotPairing`, `AlreadyProvisioned`, `PairingInProgress` (the installation has begun), `StorageError`.
     fn cancel(&self) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
+
+    /// Answers what [`StatusReport::confirmation`] asks (step 11). `by` is the program through which the person does; none
+    /// for the device's own screen.
+    ///
+    /// # Errors
+    /// Where nothing waits for an answer: `NotPairing`, `PairingInProgress`, `AlreadyProvisioned`; `ConfirmationTimeout`
+    /// where the minute is over; `StorageError`.
+    fn answer_confirmation(
+        &self,
+        accept: bool,
+        by: Option<Peer>,
+    ) -> impl Future<Output = Result<(), ProvisioningError>> + Send;
 
     /// Takes note of a failure or of a de-provisioning: the status becomes `UNPROVISIONED`.
     ///
@@ -194,6 +211,8 @@ pub struct StatusReport {
     pub phase: Option<Phase>,
     /// Whole seconds left, while the status is `READY_TO_PAIR`.
     pub expires_in_seconds: Option<u64>,
+    /// What a person is asked, while the phase is `AWAITING_CONFIRMATION`.
+    pub confirmation: Option<PendingConfirmation>,
     /// What is installed, while the status is `PROVISIONED`.
     pub installed: Option<InstalledConfiguration>,
     /// Why it failed, while the status is `PROVISIONING_FAILED`.
@@ -238,6 +257,15 @@ impl StorageWarning {
             }
         }
     }
+}
+
+/// A question that waits for a person's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingConfirmation {
+    /// What it is about.
+    pub request: ConfirmationRequest,
+    /// Whole seconds left; then the payload is refused.
+    pub expires_in_seconds: u64,
 }
 
 /// What a subscriber hears.

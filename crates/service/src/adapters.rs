@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use zmon_domain::checks::Demands;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{
@@ -18,6 +19,8 @@ pub struct DeviceProfile {
     pub serial_number: SerialNumber,
     /// How long a pairing session stays open: at most [`zmon_domain::pairing::MAX_PAIRING_TIME`], longer is cut.
     pub pairing_time: Duration,
+    /// What step 11 demands.
+    pub demands: Demands,
     /// When this software was released: the first time floor.
     pub release_date: Timestamp,
 }

@@ -1,12 +1,14 @@
 //! Use case: check a POST body and install what is in it (steps 4 to 12 of the validation order).
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use zmon_domain::audit::AuditEntry;
-use zmon_domain::checks::{Approved, Claim, Installation};
+use zmon_domain::checks::{Approved, Certified, Claim, Installation, Unconfirmed};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::machine::{Admission, Event, Persisted, State};
 use zmon_domain::pairing::{PairingCode, SessionId, SessionPrivateKey, Sha256Digest};
@@ -19,7 +21,7 @@ use zmon_ports::{
 };
 
 use crate::adapters::Ports;
-use crate::effects::{Core, Held};
+use crate::effects::{Core, Held, Installing};
 
 /// What opened the session's one check.
 pub(crate) enum Source {
@@ -28,6 +30,16 @@ pub(crate) enum Source {
     /// A developer's payload, neither sealed nor signed.
     #[cfg(feature = "simulation")]
     Simulated(Members),
+}
+
+/// Where, as what and when a payload arrived.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    /// The address it came from.
+    pub(crate) sender: Option<IpAddr>,
+    /// SHA-256 of the POST body.
+    pub(crate) digest: Sha256Digest,
+    pub(crate) started: Monotonic,
 }
 
 /// What becomes of a body that was admitted.
@@ -76,7 +88,12 @@ impl<P: Ports> Core<P> {
         refusal
     }
 
-    pub(crate) async fn apply(&self, body: &[u8], code: &PairingCode) -> Result<ProvisioningResult, ProvisioningError> {
+    pub(crate) async fn apply(
+        &self,
+        body: &[u8],
+        code: &PairingCode,
+        sender: Option<IpAddr>,
+    ) -> Result<ProvisioningResult, ProvisioningError> {
         let started = self.adapters().clock.monotonic();
         let digest = self.adapters().envelope.digest(body);
         let (session, key) = match self.admit(|_, state| Way::through(state, code, digest)).await? {
@@ -96,7 +113,17 @@ impl<P: Ports> Core<P> {
             .map_err(|refused| self.refuse_early(refused))?
             .check
             .ok_or(ErrorCode::UnknownError)?;
-        self.process(claim, Source::Sealed(opened), digest, started).await
+        let source = Source::Sealed(opened);
+        self.process(
+            claim,
+            source,
+            Arrival {
+                sender,
+                digest,
+                started,
+            },
+        )
+        .await
     }
 
     /// Steps 5 to 12 for the payload that won the session. Leaves the state in `PROVISIONED` or
@@ -105,21 +132,26 @@ impl<P: Ports> Core<P> {
         &self,
         claim: Claim,
         source: Source,
-        digest: Sha256Digest,
-        started: Monotonic,
+        arrival: Arrival,
     ) -> Result<ProvisioningResult, ProvisioningError> {
         let session = claim.session();
+        let clock = &self.adapters().clock;
         let checked = AssertUnwindSafe(self.check(claim, source)).catch_unwind().await;
-        let approved = checked.unwrap_or_else(|_| Err(broken("a check panicked")));
-        let installed = match approved {
-            Ok(approved) => self.install(approved, digest).await?,
+        let certified = checked.unwrap_or_else(|_| Err(broken("a check panicked")));
+        let begun = clock.monotonic();
+        let installing = match certified {
+            Ok(Certified::Confirm(unconfirmed)) => self.confirmed(unconfirmed, arrival).await?,
+            Ok(Certified::Done(approved)) => self.approve(approved, arrival.digest).await?,
             Err(refusal) => {
                 let event = Event::PayloadRefused(session, refusal.clone());
                 self.advance(&mut *self.held.lock().await, event).await?;
                 return Err(refusal);
             }
         };
-        let elapsed = self.adapters().clock.monotonic().since(started);
+        // While a person decides, the device's own time stands still.
+        let decided = clock.monotonic();
+        let installed = self.install(installing, arrival.digest).await?;
+        let elapsed = begun.since(arrival.started) + clock.monotonic().since(decided);
         info!(
             %session,
             elapsed_us = elapsed.as_micros() as u64,
@@ -131,7 +163,7 @@ impl<P: Ports> Core<P> {
     }
 
     /// Steps 5 to 10.
-    async fn check(&self, claim: Claim, source: Source) -> Result<Approved, ProvisioningError> {
+    async fn check(&self, claim: Claim, source: Source) -> Result<Certified, ProvisioningError> {
         let session = claim.session();
         let envelope = &self.adapters().envelope;
         let mut phase = Timed::begin(self, Phase::VerifyingSignature);
@@ -169,13 +201,27 @@ impl<P: Ports> Core<P> {
         paired.certified(&facts)
     }
 
-    /// Step 12. Once it has begun, the outcome is what the store says.
-    async fn install(
-        &self,
-        approved: Approved,
-        body_sha256: Sha256Digest,
-    ) -> Result<InstalledConfiguration, ProvisioningError> {
-        let phase = Timed::begin(self, Phase::Applying);
+    /// Step 11: returns when a person has accepted.
+    async fn confirmed(&self, unconfirmed: Unconfirmed, arrival: Arrival) -> Result<Installing, ProvisioningError> {
+        let _phase = Timed::begin(self, Phase::AwaitingConfirmation);
+        let (asking, answer) = oneshot::channel();
+        let event = Event::ConfirmationAsked {
+            unconfirmed: Box::new(unconfirmed),
+            sender: arrival.sender,
+            body_sha256: arrival.digest,
+        };
+        {
+            let mut held = self.held.lock().await;
+            self.advance(&mut held, event).await?;
+            held.asking = Some(asking);
+        }
+        answer
+            .await
+            .unwrap_or_else(|_| Err(broken("nobody is left to pass on an answer")))
+    }
+
+    /// Step 12 begins.
+    async fn approve(&self, approved: Approved, body_sha256: Sha256Digest) -> Result<Installing, ProvisioningError> {
         let wall = self.adapters().clock.wall().now;
         let event = Event::PayloadApproved {
             approved: Box::new(approved),
@@ -183,7 +229,16 @@ impl<P: Ports> Core<P> {
             body_sha256,
         };
         let to_do = self.advance(&mut *self.held.lock().await, event).await?;
-        let (installation, entries) = to_do.install.ok_or(ErrorCode::UnknownError)?;
+        to_do.install.ok_or_else(|| ErrorCode::UnknownError.into())
+    }
+
+    /// Step 12. Once it has begun, the outcome is what the store says.
+    async fn install(
+        &self,
+        (installation, entries): Installing,
+        body_sha256: Sha256Digest,
+    ) -> Result<InstalledConfiguration, ProvisioningError> {
+        let phase = Timed::begin(self, Phase::Applying);
         let stored = AssertUnwindSafe(self.store_installation(&installation, &entries))
             .catch_unwind()
             .await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, oneshot};
 use tracing::{error, info};
 use zmon_domain::audit::{AuditEntry, AuditEvent, RepeatLedger};
 use zmon_domain::checks::{Claim, Installation};
@@ -15,7 +15,7 @@ use zmon_domain::qr::QrCodeData;
 use zmon_domain::result::{Destruction, DestructionClaims, DestructionRecord};
 use zmon_domain::secret::SecretText;
 use zmon_domain::signal::ProvisioningSignal;
-use zmon_domain::status::Retirement;
+use zmon_domain::status::{Phase, Retirement};
 use zmon_domain::time::{TimeView, Timestamp};
 use zmon_ports::{Clock, PairingListener, PayloadEnvelope, ProvisioningStore, StorageWarning, StoredState};
 
@@ -49,13 +49,21 @@ pub(crate) struct Held {
     pub(crate) retired: bool,
     pub(crate) storage: Option<StorageWarning>,
     pub(crate) stopping: bool,
+    /// The use case that waits for a person's answer.
+    pub(crate) asking: Option<oneshot::Sender<Answer>>,
 }
+
+/// What the use case that waits for a person hears: what is to be installed, or why nothing is.
+pub(crate) type Answer = Result<Installing, ProvisioningError>;
+
+/// An installation, with its audit entries.
+pub(crate) type Installing = (Box<Installation>, Vec<AuditEntry>);
 
 /// What is left for the use case to do after the other effects were carried out.
 #[derive(Default)]
 pub(crate) struct ToDo {
     pub(crate) check: Option<Claim>,
-    pub(crate) install: Option<(Box<Installation>, Vec<AuditEntry>)>,
+    pub(crate) install: Option<Installing>,
     /// The first effect that failed.
     pub(crate) fault: Option<ProvisioningError>,
 }
@@ -74,6 +82,7 @@ impl<P: Ports> Core<P> {
                 retired: stored.retirement.is_some(),
                 storage: None,
                 stopping: false,
+                asking: None,
             }),
             administration: tokio::sync::Mutex::new(administration),
             signals: broadcast::channel(crate::events::BACKLOG).0,
@@ -130,6 +139,14 @@ impl<P: Ports> Core<P> {
                 error!(code = %fault.code(), cause = fault.cause(), "an effect could not be carried out");
                 to_do.fault.get_or_insert(fault);
             }
+        }
+        // Whatever ends the wait for a person: an answer, the end of the minute, a cancellation, the stop.
+        if held.state.phase() != Some(Phase::AwaitingConfirmation)
+            && let Some(asking) = held.asking.take()
+        {
+            let failure = || held.state.failure().cloned().unwrap_or(ErrorCode::Cancelled.into());
+            // A use case that is gone needs no answer.
+            let _ = asking.send(to_do.install.take().ok_or_else(failure));
         }
         if deadlines_change {
             self.deadlines_changed.notify_one();
@@ -230,7 +247,7 @@ impl<P: Ports> Core<P> {
 fn log(signal: &ProvisioningSignal) {
     match signal {
         ProvisioningSignal::StatusChanged { status, phase } => {
-            info!(%status, phase = phase.map(zmon_domain::status::Phase::as_str), "status changed");
+            info!(%status, phase = phase.map(Phase::as_str), "status changed");
         }
         ProvisioningSignal::ProvisioningFailed(failure) => {
             info!(code = %failure.code(), reason = failure.message(), cause = failure.cause(), "provisioning failed");

@@ -101,6 +101,7 @@ impl<P: Ports> Core<P> {
             public_key: fields.key,
             expires_at: timestamp.plus(pairing_time),
             deadline: Deadline::new(adapters.clock.monotonic(), pairing_time),
+            demands: self.profile.demands,
         };
         let qr_code = QrCodeData::new(fields, session.expires_at, content, images);
         let elapsed = adapters.clock.monotonic().since(started);

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::{error, info};
+use zmon_domain::access::Peer;
 use zmon_domain::admin::AdministratorRequest;
 use zmon_domain::audit::{AuditEntry, AuditEvent, RepeatLedger};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
@@ -13,7 +14,9 @@ use zmon_domain::machine::{Admission, Event};
 use zmon_domain::pairing::PairingCode;
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::result::ProvisioningResult;
-use zmon_ports::{Clock, PairingInbound, PairingListener, ProvisioningService, ProvisioningStore, StatusReport};
+use zmon_ports::{
+    Clock, PairingInbound, PairingListener, PendingConfirmation, ProvisioningService, ProvisioningStore, StatusReport,
+};
 
 use crate::adapters::{DeviceProfile, Ports};
 use crate::effects::Core;
@@ -150,9 +153,10 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
         &self,
         payload: Vec<u8>,
         pairing_code: &PairingCode,
+        sender: Option<IpAddr>,
     ) -> Result<ProvisioningResult, ProvisioningError> {
         let pairing_code = pairing_code.clone();
-        self.to_its_end(|core| async move { core.apply(&payload, &pairing_code).await })
+        self.to_its_end(|core| async move { core.apply(&payload, &pairing_code, sender).await })
             .await
     }
 
@@ -167,6 +171,10 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
                 .state
                 .session()
                 .map(|session| session.deadline.remaining(now).as_secs()),
+            confirmation: held.state.confirmation(now).map(|(request, left)| PendingConfirmation {
+                request: request.clone(),
+                expires_in_seconds: left.as_secs(),
+            }),
             installed: held.state.installed().cloned(),
             failure: held.state.failure().cloned(),
             destruction: held.destruction.clone(),
@@ -206,6 +214,12 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
 
     async fn cancel(&self) -> Result<(), ProvisioningError> {
         self.simple("cancel", Event::Cancelled).await
+    }
+
+    async fn answer_confirmation(&self, accept: bool, by: Option<Peer>) -> Result<(), ProvisioningError> {
+        let wall = self.0.adapters().clock.wall().now;
+        let event = Event::ConfirmationAnswered { accept, by, wall };
+        self.simple("answer the confirmation", event).await
     }
 
     async fn acknowledge(&self) -> Result<(), ProvisioningError> {

@@ -8,7 +8,7 @@ use zmon_domain::result::ProvisioningResult;
 use zmon_ports::{Clock, PayloadEnvelope, SimulateProvisioning};
 
 use crate::adapters::Ports;
-use crate::apply::Source;
+use crate::apply::{Arrival, Source};
 use crate::provisioning::CentralStationProvisioningService;
 
 impl<P: Ports> SimulateProvisioning for CentralStationProvisioningService<P> {
@@ -23,7 +23,8 @@ impl<P: Ports> SimulateProvisioning for CentralStationProvisioningService<P> {
                 core.advance(&mut held, Event::EnvelopeOpened(session)).await?.check.ok_or(ErrorCode::UnknownError)?
             };
             let digest = core.adapters().envelope.digest(b"simulated");
-            core.process(claim, Source::Simulated(mock_payload), digest, started).await
+            let source = Source::Simulated(mock_payload);
+            core.process(claim, source, Arrival { sender: None, digest, started }).await
         })
         .await
     }

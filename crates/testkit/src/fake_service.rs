@@ -68,6 +68,8 @@ pub enum Call {
     Administer(AdministratorAct, String, Option<Peer>),
     /// `cancel`.
     Cancel,
+    /// `answer_confirmation`: whether it was accepted, and by whom.
+    AnswerConfirmation(bool, Option<Peer>),
     /// `acknowledge`.
     Acknowledge,
     /// `read_configuration`.
@@ -87,6 +89,7 @@ struct Script {
     administer: Result<(), ProvisioningError>,
     rotate_key: Result<(), ProvisioningError>,
     cancel: Result<(), ProvisioningError>,
+    answer_confirmation: Result<(), ProvisioningError>,
     acknowledge: Result<(), ProvisioningError>,
     read: Result<(), ProvisioningError>,
     applied: Vec<(Vec<u8>, PairingCode)>,
@@ -131,6 +134,7 @@ impl FakeService {
             administer: Ok(()),
             rotate_key: Ok(()),
             cancel: Ok(()),
+            answer_confirmation: Ok(()),
             acknowledge: Ok(()),
             read: Ok(()),
             applied: Vec::new(),
@@ -195,6 +199,11 @@ impl FakeService {
     /// What cancelling gives from now on.
     pub fn cancel_with(&self, outcome: Result<(), ProvisioningError>) {
         self.script().cancel = outcome;
+    }
+
+    /// What answering a confirmation gives from now on.
+    pub fn answer_confirmation_with(&self, outcome: Result<(), ProvisioningError>) {
+        self.script().answer_confirmation = outcome;
     }
 
     /// What acknowledging gives from now on.
@@ -285,6 +294,7 @@ impl ProvisioningService for FakeService {
         &self,
         payload: Vec<u8>,
         pairing_code: &PairingCode,
+        _sender: Option<IpAddr>,
     ) -> Result<ProvisioningResult, ProvisioningError> {
         let apply = {
             let mut script = self.script();
@@ -333,6 +343,12 @@ impl ProvisioningService for FakeService {
         let mut script = self.script();
         script.calls.push(Call::Cancel);
         script.cancel.clone()
+    }
+
+    async fn answer_confirmation(&self, accept: bool, by: Option<Peer>) -> Result<(), ProvisioningError> {
+        let mut script = self.script();
+        script.calls.push(Call::AnswerConfirmation(accept, by));
+        script.answer_confirmation.clone()
     }
 
     async fn acknowledge(&self) -> Result<(), ProvisioningError> {
@@ -435,6 +451,7 @@ pub fn report(status: ProvisioningStatus) -> StatusReport {
         status,
         phase: None,
         expires_in_seconds: (status == ProvisioningStatus::ReadyToPair).then_some(600),
+        confirmation: None,
         installed: (status == ProvisioningStatus::Provisioned).then(installed),
         failure: (status == ProvisioningStatus::ProvisioningFailed).then(|| ErrorCode::SignatureInvalid.into()),
         destruction: None,

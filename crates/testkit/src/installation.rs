@@ -7,7 +7,7 @@ use zmon_domain::audit::AuditEntry;
 use zmon_domain::certificate::{
     Block, BundleFacts, CertificateDetails, ChainFacts, ExtendedKeyUsage, PathFacts, PemFacts,
 };
-use zmon_domain::checks::{Approved, Claim, InTime, Installation};
+use zmon_domain::checks::{Approved, Certified, Claim, Demands, InTime, Installation};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::{Effect, Event, Persisted, Session, State, step};
 use zmon_domain::pairing::{PairingCode, SessionId, SessionPrivateKey, SessionPublicKey, Sha256Digest};
@@ -49,6 +49,7 @@ pub fn installation(device_label: &str, pinned_server: bool) -> (Installation, V
         public_key,
         expires_at: SAMPLE_TIME.plus(minutes),
         deadline: Deadline::new(Monotonic::default(), minutes),
+        demands: Demands::default(),
     };
     let mut machine = Machine(State::from(Persisted::Unprovisioned));
     machine.take(Event::PairingOpened(Box::new(session)));
@@ -96,14 +97,18 @@ fn approve(claim: Claim, key: &SessionPublicKey, device_label: &str, pinned_serv
         synchronised: true,
     };
     let device_id = DeviceId::parse(DEVICE_ID).expect("the sample's device id follows its rule");
-    claim
+    let certified = claim
         .signed(SignedText::after_verification(SecretText::default()))
         .parsed(members(&device_id, key, device_label, pinned_server))
         .and_then(|parsed| parsed.addressed_to(&device_id))
         .and_then(|addressed| addressed.in_time(TimeView::new(wall, SAMPLE_TIME, SAMPLE_TIME)))
         .and_then(InTime::paired)
         .and_then(|paired| paired.certified(&facts(&device_id, pinned_server)))
-        .expect("the sample follows every rule")
+        .expect("the sample follows every rule");
+    match certified {
+        Certified::Done(approved) => approved,
+        Certified::Confirm(_) => panic!("the sample demands nothing in step 11"),
+    }
 }
 
 fn members(device_id: &DeviceId, key: &SessionPublicKey, device_label: &str, pinned_server: bool) -> Members {

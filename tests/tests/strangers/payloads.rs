@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
+use zmon_domain::checks::Demands;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::pairing::PairingCode;
@@ -121,6 +122,7 @@ impl<'a> Bench<'a> {
             device_id: device_id.clone(),
             anchor: station.key.trust_anchor(),
             clock: Arc::new(ManualClock::new(NOW, true)),
+            demands: Demands::default(),
             anchor_place: FakeAnchor::default(),
             entropy: ScriptedEntropy {
                 pairing_code: Some(code.expose().into()),
@@ -156,7 +158,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn refuses(&self, body: Vec<u8>, expected: ErrorCode, then: Status, what: &str) {
-        let outcome = self.device.apply_configuration(body, &self.code).await;
+        let outcome = self.device.apply_configuration(body, &self.code, None).await;
         let found = outcome.as_ref().map_err(ProvisioningError::code).err();
         assert_eq!(found, Some(expected), "{what}");
         assert_eq!(self.device.get_status().await.status, then, "{what}");
@@ -194,7 +196,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn installs(&self, body: &[u8], payload: &Value) {
-        let outcome = self.device.apply_configuration(body.to_vec(), &self.code).await;
+        let outcome = self.device.apply_configuration(body.to_vec(), &self.code, None).await;
         let result = outcome.unwrap_or_else(|error| panic!("{:?} {}: {payload}", error.code(), error.message()));
         assert_eq!(self.device.get_status().await.status, Status::Provisioned);
         assert_installed(&result.installed.settings, payload);

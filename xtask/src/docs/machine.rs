@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use zmon_domain::admin::AdministratorAuthorised;
-use zmon_domain::checks::{Claim, InTime};
+use zmon_domain::checks::{Certified, Claim, Demands, InTime};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::{Effect, Persisted, Session};
 use zmon_domain::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest};
@@ -22,16 +22,18 @@ const PATH: &str = "docs/state-machine.md";
 const CODE: &str = "X7Y9Z2";
 const KEY: SessionPublicKey = SessionPublicKey::new([3; 32]);
 const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
+const BODY: Sha256Digest = Sha256Digest::new([6; 32]);
 const START: Monotonic = Monotonic::from_nanos(0);
 const PAIRING: Duration = Duration::from_secs(600);
 
 /// States apart: the six of the specification, one of them by phase.
-const STATES: [(&str, Reach); 9] = [
+const STATES: [(&str, Reach); 10] = [
     ("UNPROVISIONED", unprovisioned),
     ("READY_TO_PAIR", ready_to_pair),
     ("PAIRING_RECEIVED, VERIFYING_SIGNATURE", verifying_signature),
     ("PAIRING_RECEIVED, CHECKING_PAYLOAD", checking_payload),
     ("PAIRING_RECEIVED, CHECKING_CERTIFICATES", checking_certificates),
+    ("PAIRING_RECEIVED, AWAITING_CONFIRMATION", awaiting_confirmation),
     ("PAIRING_RECEIVED, APPLYING", applying),
     ("PROVISIONED", provisioned),
     ("PROVISIONING_FAILED", failed),
@@ -42,7 +44,7 @@ type Reach = fn() -> Reached;
 type MakeEvent = fn(Option<Claim>) -> Event;
 
 /// Every event, in the words of a person. The events of a check are those of the session that is being checked.
-const EVENTS: [(&str, MakeEvent, Monotonic); 15] = [
+const EVENTS: [(&str, MakeEvent, Monotonic); 18] = [
     ("pairing opened", |_| Event::PairingOpened(session(2)), START),
     ("cancelled", |_| Event::Cancelled, START),
     ("its time is over", |_| Event::TimePassed, LATE),
@@ -55,6 +57,9 @@ const EVENTS: [(&str, MakeEvent, Monotonic); 15] = [
         START,
     ),
     ("payload approved", approved, START),
+    ("confirmation asked", confirmation_asked, START),
+    ("accepted by a person", |_| answered(true), START),
+    ("refused by a person", |_| answered(false), START),
     ("installed", |_| Event::Installed(installed_now()), START),
     (
         "installation failed",
@@ -91,7 +96,8 @@ the next state and with effects that the service carries out in order, or with a
 const PHASES: &str = "
 Only `UNPROVISIONED`, `PROVISIONED` and `DEPROVISIONED` are persisted; after a restart in any other state the device is
 in the last persisted one. `PAIRING_RECEIVED` has phases, which events report in this order: `VERIFYING_SIGNATURE` (step 5
-of the validation order), `CHECKING_PAYLOAD` (6 to 9), `CHECKING_CERTIFICATES` (10), `APPLYING` (12).
+of the validation order), `CHECKING_PAYLOAD` (6 to 9), `CHECKING_CERTIFICATES` (10), `AWAITING_CONFIRMATION` (11, where `pairing.confirm` demands it), `APPLYING`
+(12).
 
 ## What is accepted
 
@@ -250,7 +256,14 @@ fn session(n: u64) -> Box<Session> {
         public_key: KEY,
         expires_at: NOW.plus(PAIRING),
         deadline: Deadline::new(START, PAIRING),
+        demands: Demands::default(),
     })
+}
+
+/// The same on a device on which a person has to accept.
+fn confirmed_session() -> Box<Session> {
+    let demands = Demands { confirmation: true };
+    Box::new(Session { demands, ..*session(1) })
 }
 
 fn administrator() -> AdministratorAuthorised {
@@ -264,23 +277,51 @@ fn installed_now() -> Box<zmon_domain::result::InstalledConfiguration> {
 /// Approves with the claim of the state, or, where the state has none, with another claim of the same session.
 fn approved(claim: Option<Claim>) -> Event {
     let claim = claim.or_else(|| verifying_signature().1).unwrap();
+    let Certified::Done(approved) = certified(claim) else {
+        unreachable!("a session that demands nothing in step 11")
+    };
+    Event::PayloadApproved {
+        approved: Box::new(approved),
+        wall: NOW,
+        body_sha256: BODY,
+    }
+}
+
+/// Of the same session, had it been opened on a device on which a person has to accept.
+fn confirmation_asked(_: Option<Claim>) -> Event {
+    let opened = after(unprovisioned(), Event::PairingOpened(confirmed_session()));
+    let claim = after(opened, Event::EnvelopeOpened(id(1))).1.unwrap();
+    let Certified::Confirm(unconfirmed) = certified(claim) else {
+        unreachable!("a session that demands a confirmation")
+    };
+    Event::ConfirmationAsked {
+        unconfirmed: Box::new(unconfirmed),
+        sender: None,
+        body_sha256: BODY,
+    }
+}
+
+fn answered(accept: bool) -> Event {
+    Event::ConfirmationAnswered {
+        accept,
+        by: None,
+        wall: NOW,
+    }
+}
+
+fn certified(claim: Claim) -> Certified {
     let wall = WallClock {
         now: NOW,
         synchronised: true,
     };
-    let approved = claim
+    claim
         .signed(SignedText::after_verification(SecretText::default()))
         .parsed(good_members(&device(), &KEY, CODE, NOW))
         .and_then(|parsed| parsed.addressed_to(&device()))
         .and_then(|addressed| addressed.in_time(TimeView::new(wall, NOW, NOW)))
         .and_then(InTime::paired)
         .and_then(|paired| paired.certified(&good_facts(&device(), NOW)))
-        .unwrap();
-    Event::PayloadApproved {
-        approved: Box::new(approved),
-        wall: NOW,
-        body_sha256: Sha256Digest::new([6; 32]),
-    }
+        .unwrap()
 }
 
 fn after((state, claim): Reached, event: Event) -> Reached {
@@ -311,6 +352,11 @@ fn checking_payload() -> Reached {
 
 fn checking_certificates() -> Reached {
     after(checking_payload(), Event::PayloadAccepted(id(1)))
+}
+
+fn awaiting_confirmation() -> Reached {
+    let (state, _) = checking_certificates();
+    after((state, None), confirmation_asked(None))
 }
 
 fn applying() -> Reached {

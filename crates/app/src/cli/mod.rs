@@ -3,6 +3,7 @@
 mod administer;
 mod audit;
 mod config;
+mod confirm;
 mod output;
 mod pair;
 mod reach;
@@ -78,6 +79,8 @@ enum Command {
         #[arg(long)]
         destruction: bool,
     },
+    /// Accept or refuse the configuration that waits for a person's answer
+    Confirm(confirm::ConfirmArgs),
     /// End the open pairing session
     Cancel(ServiceArgs),
     /// Take note of a failure or of a de-provisioning
@@ -228,6 +231,10 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
                 }
             }
             Ok(Exit::Done)
+        }
+        Command::Confirm(arguments) => {
+            let client = client(&arguments.service, inputs)?;
+            brief_runtime()?.block_on(confirm::confirm(&client, &arguments))
         }
         Command::Cancel(service) => {
             let client = client(&service, inputs)?;

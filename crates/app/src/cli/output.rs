@@ -42,6 +42,10 @@ pub(super) fn status(view: &StatusView) -> String {
     if let Some(seconds) = view.expires_in_seconds {
         let _ = writeln!(text, "Pairing ends in: {} min", minutes(seconds));
     }
+    if let Some(view) = &view.confirmation {
+        text.push_str(&super::confirm::facts(view));
+        text.push_str("Answer at the monitor's screen, or with `zmon-provision confirm`.\n");
+    }
     if let Some(view) = &view.installed {
         text.push_str(&installed(view));
     }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::oneshot;
 use zmon_domain::status::ProvisioningStatus;
 use zmon_local_api::StatusView;
 
+use super::confirm;
 use super::output::{self, print, print_json};
 use super::{Exit, Failure, ServiceArgs};
 use crate::control_client::{ClientFault, ControlClient, Events};
@@ -77,6 +79,9 @@ async fn wait(client: &ControlClient, mut events: Events, json: bool) -> Result<
         silent: json,
         last: String::new(),
     };
+    // The person's answer to the question of step 11, while it is awaited here.
+    let mut question = None;
+    let mut asked = false;
     loop {
         let view = client.status().await?;
         let Some(status) = ProvisioningStatus::from_name(&view.status) else {
@@ -88,6 +93,13 @@ async fn wait(client: &ControlClient, mut events: Events, json: bool) -> Result<
             ProvisioningStatus::ReadyToPair => {
                 let left = view.expires_in_seconds.map(minutes).unwrap_or_default();
                 progress.say("Waiting for the Central Station", &format!(", {left} min left"));
+                None
+            }
+            ProvisioningStatus::PairingReceived if view.confirmation.is_some() => {
+                if !std::mem::replace(&mut asked, true) {
+                    progress.end();
+                    question = put(&view, json);
+                }
                 None
             }
             ProvisioningStatus::PairingReceived => {
@@ -113,9 +125,33 @@ async fn wait(client: &ControlClient, mut events: Events, json: bool) -> Result<
                 progress.end();
                 return Err(Failure::Client(ClientFault::Ended));
             },
+            accept = async { question.as_mut()?.await.ok() }, if question.is_some() => {
+                question = None;
+                // Somebody may have answered elsewhere, or too late: the status tells.
+                if let Err(fault @ ClientFault::Unreachable { .. }) = client.answer_confirmation(accept == Some(true)).await {
+                    return Err(fault.into());
+                }
+            },
             () = tokio::time::sleep(TICK) => {}
         }
     }
+}
+
+/// Shows what the person has to compare, and asks where there is a terminal to ask at.
+fn put(view: &StatusView, json: bool) -> Option<oneshot::Receiver<bool>> {
+    if json {
+        print_json(view);
+        return None;
+    }
+    let facts = confirm::facts(view.confirmation.as_ref()?);
+    if confirm::at_a_terminal() {
+        print(&facts);
+        return Some(confirm::ask());
+    }
+    print(&format!(
+        "{facts}Answer at the monitor's screen, or with `zmon-provision confirm`.\n"
+    ));
+    None
 }
 
 fn conclude(view: &StatusView, status: ProvisioningStatus, json: bool) {

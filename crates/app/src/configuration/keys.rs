@@ -9,6 +9,8 @@ pub enum Kind {
     Text,
     /// An integer.
     Number,
+    /// A boolean; in the environment and on the command line `true` or `false`.
+    Flag,
     /// An array of strings; in the environment and on the command line as JSON.
     List,
 }
@@ -67,6 +69,9 @@ keys! {
         "Address that the listener binds. Without it, the address in the QR code.";
     PAIRING_MINUTES = "pairing.minutes", Number, Some("10"), "a whole number from 1 to 10",
         "How long a QR code can be used, in minutes.";
+    PAIRING_CONFIRM = "pairing.confirm", Flag, Some("false"), "true or false",
+        "Whether a person at the monitor has to accept a configuration before it is installed, after comparing sender, \
+         server, label and a four-digit value that the station shows, too. No answer within a minute refuses.";
     STORE_PATH = "store.path", Text, Some("/var/lib/zmon-provision/store.db"), PATH,
         "The encrypted database.";
     STORE_KEY_FILE = "store.key_file", Text, Some("/var/lib/zmon-provision/store.key"), PATH,
@@ -124,6 +129,7 @@ pub fn reference() -> String {
         let kind = match key.kind {
             Kind::Text => "string",
             Kind::Number => "integer",
+            Kind::Flag => "boolean",
             Kind::List => "array",
         };
         // Writing to a `String` cannot fail.

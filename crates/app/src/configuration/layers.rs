@@ -278,6 +278,7 @@ fn flatten_into(prefix: &str, table: Map<String, Value>, flat: &mut Layer) {
 fn text(key: &Key, value: &Value) -> Option<String> {
     match (&value.kind, key.kind) {
         (ValueKind::String(text), _) => Some(text.clone()),
+        (ValueKind::Boolean(flag), Kind::Flag) => Some(flag.to_string()),
         (ValueKind::I64(number), Kind::Number) => Some(number.to_string()),
         (ValueKind::Array(items), Kind::List) => {
             let texts = items.iter().map(|item| match &item.kind {

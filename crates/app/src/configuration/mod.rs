@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nix::unistd::Group;
+use zmon_domain::checks::Demands;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::MAX_PAIRING_TIME;
 use zmon_payload_envelope::TrustAnchor;
@@ -40,6 +41,8 @@ pub struct Configuration {
     pub bind: Option<IpAddr>,
     /// How long a QR code can be used.
     pub pairing_time: Duration,
+    /// What step 11 demands of a payload.
+    pub demands: Demands,
     /// The encrypted database.
     pub store_path: PathBuf,
     /// Where the key comes from that wraps its key.
@@ -116,6 +119,7 @@ impl Configuration {
         let port = reader.require(&keys::LISTENER_PORT, |text| number(text).filter(|port| *port != 0));
         let bind = reader.read(&keys::LISTENER_BIND, |text| text.parse().ok());
         let pairing_time = reader.require(&keys::PAIRING_MINUTES, pairing_time);
+        let confirmation = reader.require(&keys::PAIRING_CONFIRM, flag);
         let store_path = reader.require(&keys::STORE_PATH, absolute_path);
         let store_key = store_key::load(&mut reader, inputs);
         let trust_anchor = trust::load(&mut reader);
@@ -140,6 +144,9 @@ impl Configuration {
                 port: port?,
                 bind,
                 pairing_time: pairing_time?,
+                demands: Demands {
+                    confirmation: confirmation?,
+                },
                 store_path: store_path?,
                 store_key: store_key?,
                 trust_anchor: anchor.map_err(|fault| Faults(vec![fault])),
@@ -225,6 +232,10 @@ fn pairing_time(text: &str) -> Option<Duration> {
 /// A group by its number, or by a name that this device knows.
 fn group_number(text: &str) -> Option<u32> {
     number(text).or_else(|| Some(Group::from_name(text).ok()??.gid.as_raw()))
+}
+
+fn flag(text: &str) -> Option<bool> {
+    text.parse().ok()
 }
 
 fn absolute_path(text: &str) -> Option<PathBuf> {

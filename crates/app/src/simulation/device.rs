@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
+use zmon_domain::checks::Demands;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::ProvisioningStatus as Status;
@@ -101,6 +102,7 @@ impl SimulatedDevice {
             device_id: plan.device_id.clone(),
             serial_number: plan.serial_number,
             pairing_time: plan.pairing_time,
+            demands: Demands::default(),
             release_date: release::date(),
         };
         let failed = |error: zmon_domain::error::ProvisioningError| error.cause().unwrap_or(error.message()).to_owned();

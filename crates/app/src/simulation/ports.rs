@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use zmon_domain::access::Peer;
 use zmon_domain::admin::AdministratorRequest;
 use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::checks::Installation;
@@ -352,8 +353,9 @@ impl<S: PairingInbound> ProvisioningService for SimulatedInbound<S> {
         &self,
         payload: Vec<u8>,
         pairing_code: &PairingCode,
+        sender: Option<IpAddr>,
     ) -> Result<ProvisioningResult, ProvisioningError> {
-        let outcome = self.inner.apply_configuration(payload, pairing_code).await;
+        let outcome = self.inner.apply_configuration(payload, pairing_code, sender).await;
         if let (Ok(_), Some(cutter)) = (&outcome, &self.cutter) {
             cutter.installed().await;
         }
@@ -382,6 +384,10 @@ impl<S: PairingInbound> ProvisioningService for SimulatedInbound<S> {
 
     async fn cancel(&self) -> Result<(), ProvisioningError> {
         self.inner.cancel().await
+    }
+
+    async fn answer_confirmation(&self, accept: bool, by: Option<Peer>) -> Result<(), ProvisioningError> {
+        self.inner.answer_confirmation(accept, by).await
     }
 
     async fn acknowledge(&self) -> Result<(), ProvisioningError> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use zmon_central_station::ca::{Issued, certificate_sha256, now, written};
 use zmon_central_station::home::{AnchorKind, write_new};
 use zmon_central_station::payload::DeviceConfiguration;
-use zmon_central_station::push::{Answer, Patience};
+use zmon_central_station::push::{Answer, Patience, comparison_value};
 use zmon_central_station::receipt::Expected;
 use zmon_central_station::{Fault, FaultCode, Monitor, Station};
 use zmon_domain::identity::DeviceId;
@@ -20,7 +20,7 @@ use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 use super::audit::audit_check;
 use super::batch::batch;
 use super::check::dry_run;
-use super::{Anchor, Arguments, Command, Failure, Outcome, Provision, Report, printable};
+use super::{Anchor, Arguments, Command, Failure, Outcome, Provision, Report, printable, say};
 
 pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
     let station = Station::open(home);
@@ -233,6 +233,7 @@ async fn provision(station: &Station, arguments: &Provision) -> Outcome {
         }
     }
     watch.lap("sign and seal");
+    let comparison = announce_push(body.as_bytes());
     let pushed = station.push(&monitor, body.as_bytes(), Patience::default()).await;
     let receipt = accepted(pushed.map_err(|fault| match arguments.save_body {
         None if fault.code == FaultCode::AnswerLost => not_kept(&fault),
@@ -257,6 +258,7 @@ async fn provision(station: &Station, arguments: &Provision) -> Outcome {
         json!({
             "deviceId": device_id.as_str(),
             "status": "PROVISIONED",
+            "comparisonValue": comparison,
             "receipt": receipt,
             "claims": claims_json(&claims),
             "timings": watch.laps,
@@ -278,6 +280,7 @@ async fn push_again(
     let body = read(body)?;
     // Files end with a line feed, bodies do not.
     let body = body.trim_ascii_end();
+    announce_push(body);
     let receipt = accepted(station.push(&monitor, body, Patience::default()).await?)?;
     // Kept before it is looked at: it is the only one there will be.
     if let Some(file) = receipt_file {
@@ -304,6 +307,19 @@ async fn push_again(
         ),
         json,
     ))
+}
+
+/// Tells whoever has to confirm at the monitor what to compare, before the wait for them begins. To standard error: the
+/// report comes when everything is done.
+fn announce_push(body: &[u8]) -> String {
+    let value = comparison_value(body).to_string();
+    say(
+        std::io::stderr(),
+        &format!(
+            "Pushing. Comparison value: {value}. A monitor that asks for confirmation shows the same, and waits a minute for it."
+        ),
+    );
+    value
 }
 
 /// What cannot be kept afterwards must be known before anything is sent.

@@ -1,18 +1,21 @@
 //! The machine decides and does nothing: [`step`] takes a state, an event and the time, and gives the next state
 //! with a list of effects, or a refusal.
 
+mod checking;
 mod state;
 mod step;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 pub use state::{Admission, GRACE_AFTER_END, GRACE_AFTER_SUCCESS, Persisted, Session, State};
 pub use step::{Step, step};
 
+use crate::access::Peer;
 use crate::admin::AdministratorAuthorised;
 use crate::audit::AuditEntry;
-use crate::checks::{Approved, Claim, Installation};
+use crate::checks::{Approved, Claim, Installation, Unconfirmed};
 use crate::error::ProvisioningError;
 use crate::pairing::{SessionId, Sha256Digest};
 use crate::result::{Destruction, InstalledConfiguration};
@@ -35,6 +38,24 @@ pub enum Event {
     SignatureVerified(SessionId),
     /// Steps 6 to 9 succeeded.
     PayloadAccepted(SessionId),
+    /// Steps 5 to 10 succeeded; a person at the device has to accept (step 11).
+    ConfirmationAsked {
+        /// The evidence so far.
+        unconfirmed: Box<Unconfirmed>,
+        /// Where the payload came from.
+        sender: Option<IpAddr>,
+        /// SHA-256 of the POST body.
+        body_sha256: Sha256Digest,
+    },
+    /// A person at the device answered.
+    ConfirmationAnswered {
+        /// Whether they accept.
+        accept: bool,
+        /// The program through which they did; none for the device's own screen.
+        by: Option<Peer>,
+        /// The wall clock, now.
+        wall: Timestamp,
+    },
     /// A check of steps 5 to 11 failed, or checking itself broke down.
     PayloadRefused(SessionId, ProvisioningError),
     /// Steps 5 to 11 succeeded; step 12 begins.

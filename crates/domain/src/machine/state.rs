@@ -1,11 +1,15 @@
 //! The states. What a state needs belongs to its value, so leaving the state destroys it.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::audit::AuditEntry;
+use crate::checks::{Demands, Unconfirmed};
+use crate::confirmation::ConfirmationRequest;
 use crate::error::{ErrorCode, ProvisioningError};
-use crate::pairing::{PairingCode, SessionId, SessionPrivateKey, SessionPublicKey};
+use crate::pairing::{PairingCode, SessionId, SessionPrivateKey, SessionPublicKey, Sha256Digest};
 use crate::result::InstalledConfiguration;
 use crate::status::{PersistedStatus, Phase, ProvisioningStatus};
 use crate::time::{Deadline, Monotonic, Timestamp};
@@ -30,6 +34,8 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// What counts.
     pub deadline: Deadline,
+    /// What step 11 demands of its payload.
+    pub demands: Demands,
 }
 
 /// The listener still answers after a session's end.
@@ -63,9 +69,8 @@ pub(crate) enum Inner {
         was: PersistedStatus,
     },
     PairingReceived {
-        session: SessionId,
-        phase: Phase,
-        was: PersistedStatus,
+        payload: Received,
+        work: Work,
     },
     Provisioned {
         installed: alloc::boxed::Box<InstalledConfiguration>,
@@ -77,6 +82,52 @@ pub(crate) enum Inner {
         was: PersistedStatus,
     },
     Deprovisioned,
+}
+
+/// A payload that has claimed its session.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) session: SessionId,
+    pub(crate) was: PersistedStatus,
+    /// For the audit: the checks that it has passed.
+    pub(crate) passed: Vec<AuditEntry>,
+}
+
+impl Received {
+    pub(crate) fn pass(&mut self, entry: AuditEntry) {
+        self.passed.push(entry.in_session(self.session));
+    }
+}
+
+/// What is being done with a payload, and what that needs.
+#[derive(Debug)]
+pub(crate) enum Work {
+    VerifyingSignature,
+    CheckingPayload,
+    CheckingCertificates,
+    AwaitingConfirmation(alloc::boxed::Box<Question>),
+    Applying,
+}
+
+impl Work {
+    pub(crate) const fn phase(&self) -> Phase {
+        match self {
+            Self::VerifyingSignature => Phase::VerifyingSignature,
+            Self::CheckingPayload => Phase::CheckingPayload,
+            Self::CheckingCertificates => Phase::CheckingCertificates,
+            Self::AwaitingConfirmation(_) => Phase::AwaitingConfirmation,
+            Self::Applying => Phase::Applying,
+        }
+    }
+}
+
+/// What a person was asked, and the payload that waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) unconfirmed: Unconfirmed,
+    pub(crate) request: ConfirmationRequest,
+    pub(crate) body_sha256: Sha256Digest,
+    pub(crate) until: Deadline,
 }
 
 /// What was persisted, for starting.
@@ -119,7 +170,7 @@ impl State {
     #[must_use]
     pub const fn phase(&self) -> Option<Phase> {
         match &self.0 {
-            Inner::PairingReceived { phase, .. } => Some(*phase),
+            Inner::PairingReceived { work, .. } => Some(work.phase()),
             Inner::Unprovisioned { .. }
             | Inner::ReadyToPair { .. }
             | Inner::Provisioned { .. }
@@ -135,6 +186,26 @@ impl State {
             Inner::ReadyToPair { session, .. } => Some(session),
             Inner::Unprovisioned { .. }
             | Inner::PairingReceived { .. }
+            | Inner::Provisioned { .. }
+            | Inner::ProvisioningFailed { .. }
+            | Inner::Deprovisioned => None,
+        }
+    }
+
+    /// What a person is asked, and for how long still, while the phase is `AWAITING_CONFIRMATION`.
+    #[must_use]
+    pub fn confirmation(&self, now: Monotonic) -> Option<(&ConfirmationRequest, Duration)> {
+        match &self.0 {
+            Inner::PairingReceived {
+                work: Work::AwaitingConfirmation(question),
+                ..
+            } => Some((&question.request, question.until.remaining(now))),
+            Inner::PairingReceived {
+                work: Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::Applying,
+                ..
+            }
+            | Inner::Unprovisioned { .. }
+            | Inner::ReadyToPair { .. }
             | Inner::Provisioned { .. }
             | Inner::ProvisioningFailed { .. }
             | Inner::Deprovisioned => None,
@@ -175,7 +246,15 @@ impl State {
             Inner::Unprovisioned { grace }
             | Inner::Provisioned { grace, .. }
             | Inner::ProvisioningFailed { grace, .. } => grace.as_ref().map(|grace| grace.until.at()),
-            Inner::PairingReceived { .. } | Inner::Deprovisioned => None,
+            Inner::PairingReceived {
+                work: Work::AwaitingConfirmation(question),
+                ..
+            } => Some(question.until.at()),
+            Inner::PairingReceived {
+                work: Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::Applying,
+                ..
+            }
+            | Inner::Deprovisioned => None,
         }
     }
 

@@ -5,17 +5,17 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::state::{GRACE_AFTER_SUCCESS, Grace, Inner, Session, State};
+use super::checking;
+use super::checking::{failed, unanswered};
+use super::state::{Grace, Inner, Session, State, Work};
 use super::{Effect, Event};
 use crate::admin::AdministratorAuthorised;
 use crate::audit::{AuditEntry, AuditEvent};
-use crate::checks::{Approved, Claim};
 use crate::error::{ErrorCode, ProvisioningError};
-use crate::pairing::{SessionId, Sha256Digest};
-use crate::result::{Destruction, InstalledConfiguration, ProvisioningResult};
+use crate::result::{Destruction, InstalledConfiguration};
 use crate::signal::ProvisioningSignal;
 use crate::status::{PersistedStatus, Phase, ProvisioningStatus};
-use crate::time::{Deadline, Monotonic, Timestamp};
+use crate::time::Monotonic;
 
 /// What an event leads to.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Step {
     pub outcome: Result<Vec<Effect>, ProvisioningError>,
 }
 
-type Decision = (Inner, Result<Vec<Effect>, ProvisioningError>);
+pub(super) type Decision = (Inner, Result<Vec<Effect>, ProvisioningError>);
 
 /// The transition function of the provisioning state machine (`docs/decisions.md`, "States and transitions").
 #[must_use]
@@ -36,17 +36,25 @@ pub fn step(state: State, event: Event, now: Monotonic) -> Step {
         Event::PairingOpened(session) => pairing_opened(state, session),
         Event::Cancelled => cancelled(state, now),
         Event::TimePassed => (time_passed(state, now)).with_ok(),
-        Event::EnvelopeOpened(session) => envelope_opened(state, session, now),
-        Event::SignatureVerified(id) => phase_passed(state, id, Phase::VerifyingSignature, Phase::CheckingPayload),
-        Event::PayloadAccepted(id) => phase_passed(state, id, Phase::CheckingPayload, Phase::CheckingCertificates),
-        Event::PayloadRefused(id, error) => payload_refused(state, id, error, now),
+        Event::EnvelopeOpened(session) => checking::envelope_opened(state, session, now),
+        Event::SignatureVerified(id) => checking::signature_verified(state, id),
+        Event::PayloadAccepted(id) => checking::payload_accepted(state, id),
+        Event::ConfirmationAsked {
+            unconfirmed,
+            sender,
+            body_sha256,
+        } => checking::confirmation_asked(state, *unconfirmed, sender, body_sha256, now),
+        Event::ConfirmationAnswered { accept, by, wall } => {
+            checking::confirmation_answered(state, accept, by, wall, now)
+        }
+        Event::PayloadRefused(id, error) => checking::payload_refused(state, id, error, now),
         Event::PayloadApproved {
             approved,
             wall,
             body_sha256,
-        } => payload_approved(state, *approved, wall, body_sha256),
-        Event::Installed(installed) => installed_now(state, installed, now),
-        Event::InstallationFailed(error) => installation_failed(state, error, now),
+        } => checking::payload_approved(state, *approved, wall, body_sha256),
+        Event::Installed(installed) => checking::installed_now(state, installed, now),
+        Event::InstallationFailed(error) => checking::installation_failed(state, error, now),
         Event::Acknowledged => acknowledged(state),
         Event::DeprovisioningRequested(by) => deprovisioning_requested(state, &by),
         Event::RetirementRequested(by) => retirement_requested(state, &by),
@@ -72,7 +80,7 @@ pub fn step(state: State, event: Event, now: Monotonic) -> Step {
     }
 }
 
-trait WithOk {
+pub(super) trait WithOk {
     fn with_ok(self) -> Decision;
 }
 
@@ -82,19 +90,19 @@ impl WithOk for (Inner, Vec<Effect>) {
     }
 }
 
-fn refuse(state: Inner, code: ErrorCode) -> Decision {
+pub(super) fn refuse(state: Inner, code: ErrorCode) -> Decision {
     (state, Err(code.into()))
 }
 
-fn announce(signal: ProvisioningSignal) -> Effect {
+pub(super) fn announce(signal: ProvisioningSignal) -> Effect {
     Effect::Announce(signal)
 }
 
-fn status_changed(status: ProvisioningStatus) -> Effect {
+pub(super) fn status_changed(status: ProvisioningStatus) -> Effect {
     announce(ProvisioningSignal::StatusChanged { status, phase: None })
 }
 
-fn phase_changed(phase: Phase) -> Effect {
+pub(super) fn phase_changed(phase: Phase) -> Effect {
     let status = ProvisioningStatus::PairingReceived;
     announce(ProvisioningSignal::StatusChanged {
         status,
@@ -108,18 +116,6 @@ fn persist_unprovisioned(was: PersistedStatus) -> Option<PersistedStatus> {
         PersistedStatus::Unprovisioned => None,
         PersistedStatus::Provisioned | PersistedStatus::Deprovisioned => Some(PersistedStatus::Unprovisioned),
     }
-}
-
-/// Why an event of a payload's check comes too late: the check was cancelled, or the service is stopping.
-fn too_late(state: Inner) -> Decision {
-    let error = match &state {
-        Inner::ProvisioningFailed { error, .. } => error.clone(),
-        Inner::PairingReceived { .. } => ErrorCode::PairingInProgress.into(),
-        Inner::Unprovisioned { .. } | Inner::ReadyToPair { .. } | Inner::Provisioned { .. } | Inner::Deprovisioned => {
-            ErrorCode::Cancelled.into()
-        }
-    };
-    (state, Err(error))
 }
 
 fn pairing_opened(state: Inner, session: Box<Session>) -> Decision {
@@ -163,16 +159,19 @@ fn cancelled(state: Inner, now: Monotonic) -> Decision {
             (Inner::Unprovisioned { grace }, Ok(effects))
         }
         Inner::PairingReceived {
-            phase: Phase::Applying, ..
+            work: Work::Applying, ..
         } => {
             let why = "The configuration is being installed; it cannot be cancelled any more.";
             (state, Err(ProvisioningError::new(ErrorCode::PairingInProgress, why)))
         }
         Inner::PairingReceived {
-            session,
-            phase: phase @ (Phase::VerifyingSignature | Phase::CheckingPayload | Phase::CheckingCertificates),
-            was,
-        } => failed(session, phase, was, ErrorCode::Cancelled.into(), now),
+            payload,
+            work:
+                Work::VerifyingSignature
+                | Work::CheckingPayload
+                | Work::CheckingCertificates
+                | Work::AwaitingConfirmation(_),
+        } => failed(payload, ErrorCode::Cancelled.into(), now).with_ok(),
         Inner::Unprovisioned { .. } | Inner::ProvisioningFailed { .. } | Inner::Deprovisioned => {
             refuse(state, ErrorCode::NotPairing)
         }
@@ -183,6 +182,18 @@ fn cancelled(state: Inner, now: Monotonic) -> Decision {
 fn time_passed(state: Inner, now: Monotonic) -> (Inner, Vec<Effect>) {
     let close = || vec![Effect::SummariseRefusals(None), Effect::CloseListener];
     match state {
+        Inner::PairingReceived {
+            payload,
+            work: Work::AwaitingConfirmation(mut question),
+        } => {
+            if question.until.reached(now) {
+                failed(payload, unanswered(), now)
+            } else {
+                let work = Work::AwaitingConfirmation(question);
+                let state = Inner::PairingReceived { payload, work };
+                (state, Vec::new())
+            }
+        }
         Inner::ReadyToPair { mut session, was } => {
             if !session.deadline.reached(now) {
                 return (Inner::ReadyToPair { session, was }, Vec::new());
@@ -244,219 +255,11 @@ fn time_passed(state: Inner, now: Monotonic) -> (Inner, Vec<Effect>) {
         Inner::Unprovisioned { grace: None }
         | Inner::ProvisioningFailed { grace: None, .. }
         | Inner::Provisioned { grace: None, .. }
-        | Inner::PairingReceived { .. }
-        | Inner::Deprovisioned => (state, Vec::new()),
-    }
-}
-
-/// Step 4: compare and set. One winner per session; the code and the key leave the state with it.
-fn envelope_opened(state: Inner, id: SessionId, now: Monotonic) -> Decision {
-    match state {
-        Inner::ReadyToPair { mut session, was } => {
-            if session.id != id {
-                return refuse(Inner::ReadyToPair { session, was }, ErrorCode::InvalidPairingCode);
-            }
-            if session.deadline.reached(now) {
-                return refuse(Inner::ReadyToPair { session, was }, ErrorCode::SessionExpired);
-            }
-            let Session {
-                id,
-                pairing_code,
-                public_key,
-                ..
-            } = *session;
-            let phase = Phase::VerifyingSignature;
-            let claim = Claim {
-                session: id,
-                pairing_code,
-                session_key: public_key,
-            };
-            (
-                Inner::PairingReceived {
-                    session: id,
-                    phase,
-                    was,
-                },
-                Ok(vec![phase_changed(phase), Effect::Check(claim)]),
-            )
-        }
-        Inner::PairingReceived { .. } => refuse(state, ErrorCode::PairingInProgress),
-        Inner::Provisioned { .. } => refuse(state, ErrorCode::AlreadyProvisioned),
-        Inner::Unprovisioned { grace } | Inner::ProvisioningFailed { grace, .. } => {
-            let code = grace.map_or(ErrorCode::NotPairing, |grace| grace.refusal);
-            refuse(state, code)
-        }
-        Inner::Deprovisioned => refuse(state, ErrorCode::NotPairing),
-    }
-}
-
-fn phase_passed(state: Inner, id: SessionId, passed: Phase, next: Phase) -> Decision {
-    match state {
-        Inner::PairingReceived { session, phase, was } if session == id && phase == passed => {
-            let mut effects = Vec::new();
-            if passed == Phase::VerifyingSignature {
-                effects.push(announce(ProvisioningSignal::ConfigurationReceived { session }));
-            }
-            effects.push(phase_changed(next));
-            (
-                Inner::PairingReceived {
-                    session,
-                    phase: next,
-                    was,
-                },
-                Ok(effects),
-            )
-        }
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
-}
-
-/// The end of a session whose payload was not installed.
-fn failed(
-    session: SessionId,
-    phase: Phase,
-    was: PersistedStatus,
-    error: ProvisioningError,
-    now: Monotonic,
-) -> Decision {
-    let mut events = Vec::new();
-    if phase > Phase::VerifyingSignature {
-        events.push(AuditEntry::new(AuditEvent::ConfigurationReceived));
-    }
-    if phase > Phase::CheckingPayload {
-        events.push(AuditEntry::new(AuditEvent::PairingCodeValidated));
-    }
-    if error.code() == ErrorCode::InvalidPairingCode {
-        events.push(AuditEntry::new(AuditEvent::PairingCodeMismatch));
-    }
-    events.push(
-        AuditEntry::new(AuditEvent::ProvisioningFailed)
-            .with_code(error.code())
-            .with_detail(error.message()),
-    );
-    let effects = vec![
-        Effect::Record(
-            events.into_iter().map(|entry| entry.in_session(session)).collect(),
-            None,
-        ),
-        Effect::SummariseRefusals(Some(session)),
-        announce(ProvisioningSignal::ProvisioningFailed(error.clone())),
-        status_changed(ProvisioningStatus::ProvisioningFailed),
-    ];
-    let grace = Some(Grace::after_end(now, ErrorCode::NotPairing));
-    (Inner::ProvisioningFailed { error, grace, was }, Ok(effects))
-}
-
-fn payload_refused(state: Inner, id: SessionId, error: ProvisioningError, now: Monotonic) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            session,
-            phase: phase @ (Phase::VerifyingSignature | Phase::CheckingPayload | Phase::CheckingCertificates),
-            was,
-        } if session == id => failed(session, phase, was, error, now),
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
-}
-
-fn payload_approved(state: Inner, approved: Approved, wall: Timestamp, body_sha256: Sha256Digest) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            session,
-            phase: Phase::CheckingCertificates,
-            was,
-        } if session == approved.session => {
-            let phase = Phase::Applying;
-            let installation = approved.into_installation(wall, body_sha256);
-            let settings = installation.settings();
-            let entries = vec![
-                AuditEntry::new(AuditEvent::ConfigurationReceived).in_session(session),
-                AuditEntry::new(AuditEvent::PairingCodeValidated).in_session(session),
-                AuditEntry::new(AuditEvent::CertificatesInstalled)
-                    .in_session(session)
-                    .with_detail(format!(
-                        "client certificate sha256 {}",
-                        installation.certificates().leaf().sha256.to_hex()
-                    )),
-                AuditEntry::new(AuditEvent::ConfigurationApplied)
-                    .in_session(session)
-                    .with_detail(format!(
-                        "by the Central Station: server {}, label {}",
-                        settings.server_url.as_str(),
-                        settings.device_label.as_str()
-                    )),
-                AuditEntry::new(AuditEvent::ProvisioningCompleted).in_session(session),
-            ];
-            (
-                Inner::PairingReceived { session, phase, was },
-                Ok(vec![
-                    phase_changed(phase),
-                    Effect::Install(Box::new(installation), entries),
-                ]),
-            )
-        }
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
-}
-
-fn installed_now(state: Inner, installed: Box<InstalledConfiguration>, now: Monotonic) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            session,
-            phase: Phase::Applying,
+        | Inner::PairingReceived {
+            work: Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::Applying,
             ..
-        } => {
-            let result = ProvisioningResult {
-                installed: (*installed).clone(),
-            };
-            let effects = vec![
-                Effect::SummariseRefusals(Some(session)),
-                announce(ProvisioningSignal::ProvisioningCompleted(Box::new(result))),
-                status_changed(ProvisioningStatus::Provisioned),
-            ];
-            let until = Deadline::new(now, GRACE_AFTER_SUCCESS);
-            let grace = Some(Grace {
-                until,
-                refusal: ErrorCode::AlreadyProvisioned,
-            });
-            (Inner::Provisioned { installed, grace }, Ok(effects))
         }
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
-}
-
-fn installation_failed(state: Inner, error: ProvisioningError, now: Monotonic) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            session,
-            phase: phase @ Phase::Applying,
-            was,
-        } => failed(session, phase, was, error, now),
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
+        | Inner::Deprovisioned => (state, Vec::new()),
     }
 }
 
@@ -551,13 +354,16 @@ fn stopping(state: Inner, now: Monotonic) -> Decision {
             (Inner::Unprovisioned { grace: None }, Ok(effects))
         }
         Inner::PairingReceived {
-            phase: Phase::Applying, ..
+            work: Work::Applying, ..
         } => refuse(state, ErrorCode::PairingInProgress),
         Inner::PairingReceived {
-            session,
-            phase: phase @ (Phase::VerifyingSignature | Phase::CheckingPayload | Phase::CheckingCertificates),
-            was,
-        } => failed(session, phase, was, ErrorCode::ShuttingDown.into(), now),
+            payload,
+            work:
+                Work::VerifyingSignature
+                | Work::CheckingPayload
+                | Work::CheckingCertificates
+                | Work::AwaitingConfirmation(_),
+        } => failed(payload, ErrorCode::ShuttingDown.into(), now).with_ok(),
         Inner::Unprovisioned { grace } => (Inner::Unprovisioned { grace: None }, Ok(end_grace(grace))),
         Inner::ProvisioningFailed { error, grace, was } => (
             Inner::ProvisioningFailed {

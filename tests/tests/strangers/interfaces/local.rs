@@ -29,6 +29,8 @@ async fn it_answers_at_the_control_socket_as_its_document_says() {
 
 /// What only an administrator may do.
 const ADMINISTRATION: [&str; 3] = ["/v1/deprovision", "/v1/retire", "/v1/time/reset"];
+const CONFIRMATION: &str = "/v1/pairing/confirmation";
+const ACCEPT: &str = r#"{"accept":true}"#;
 const PICTURES: [&str; 3] = ["/v1/pairing/qr.png", "/v1/pairing/qr.svg", "/v1/pairing/qr.txt"];
 
 fn get(path: &str) -> (&str, &str, Value) {
@@ -65,7 +67,8 @@ fn lives_its_life(judge: &mut Judge) {
         judge.refuses(get(picture), 409, "NotPairing");
     }
     judge.refuses(cancel.clone(), 409, "NotPairing");
-    for path in ["/v1/pairing"].into_iter().chain(ADMINISTRATION) {
+    judge.refuses(post(CONFIRMATION, ACCEPT), 409, "NotPairing");
+    for path in ["/v1/pairing", CONFIRMATION].into_iter().chain(ADMINISTRATION) {
         judge.refuses(post(path, "[]"), 400, "RequestInvalid");
         judge.refuses(post(path, &" ".repeat(16 * 1024 + 1)), 413, "PayloadTooLarge");
         judge.refuses(
@@ -238,6 +241,8 @@ fn refuses_what_no_device_can_be_brought_to(judge: &mut Judge) {
         }
         service.cancel_with(Err(error.clone()));
         judge.refuses(("DELETE", "/v1/pairing", json!({})), status, code.as_str());
+        service.answer_confirmation_with(Err(error.clone()));
+        judge.refuses(post(CONFIRMATION, ACCEPT), status, code.as_str());
         service.acknowledge_with(Err(error.clone()));
         judge.refuses(post("/v1/acknowledge", ""), status, code.as_str());
         service.administer_with(Err(error));
@@ -258,6 +263,10 @@ fn refuses_what_no_device_can_be_brought_to(judge: &mut Judge) {
         service.administer_with(Err(code.into()));
         judge.refuses(post("/v1/retire", r#"{"pin":"1"}"#), status, code.as_str());
     }
+    service.answer_confirmation_with(Err(ErrorCode::ConfirmationTimeout.into()));
+    judge.refuses(post(CONFIRMATION, ACCEPT), 408, "ConfirmationTimeout");
+    service.answer_confirmation_with(Ok(()));
+    judge.gives(post(CONFIRMATION, ACCEPT), 200);
     // The control: what the document does not list is noticed.
     service.cancel_with(Err(ErrorCode::AdminRequired.into()));
     let answer = judge.ask("DELETE", "/v1/pairing", &json!({}));
