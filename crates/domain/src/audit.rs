@@ -109,6 +109,22 @@ audit_events! {
     DeviceCommissioned = "device commissioned",
 }
 
+impl AuditEvent {
+    /// Whether a person at the device is behind it, or somebody who was let in by one. Others' records, which strangers
+    /// on the network, local programs and restarts can repeat, never take the room that is kept free for people.
+    #[must_use]
+    pub const fn is_of_a_person(self) -> bool {
+        !matches!(
+            self,
+            Self::RequestsRefused
+                | Self::ConfigurationRead
+                | Self::CredentialsRead
+                | Self::StoreCreated
+                | Self::ServiceStarted
+        )
+    }
+}
+
 /// One event to be recorded. The store adds position, time and hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, broadcast, oneshot};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use zmon_domain::audit::{AuditEntry, AuditEvent, RepeatLedger};
 use zmon_domain::checks::{Claim, Installation};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
@@ -106,9 +106,13 @@ impl<P: Ports> Core<P> {
     }
 
     pub(crate) fn count_refusal(&self, code: ErrorCode) {
+        self.count_refusals(code, 1);
+    }
+
+    fn count_refusals(&self, code: ErrorCode, more: u32) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let count = refusals.entry(code).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(more);
     }
 
     pub(crate) fn repeats(&self) -> MutexGuard<'_, RepeatLedger> {
@@ -162,9 +166,16 @@ impl<P: Ports> Core<P> {
                 store.record(at, &entries, status).await?;
             }
             Effect::SummariseRefusals(session) => {
-                let entries = self.take_refusal_summaries(session);
-                if !entries.is_empty() {
-                    store.record(at, &entries, None).await?;
+                let refusals = mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner));
+                let entries = summaries(&refusals, session);
+                if !entries.is_empty()
+                    && let Err(fault) = store.record(at, &entries, None).await
+                {
+                    // What strangers did stops nobody's act. They stay counted, and come with the next summary.
+                    warn!(cause = fault.cause, "refused requests could not be recorded yet");
+                    for (code, count) in refusals {
+                        self.count_refusals(code, count);
+                    }
                 }
             }
             Effect::Check(claim) => to_do.check = Some(claim),
@@ -230,18 +241,16 @@ impl<P: Ports> Core<P> {
             }
         }
     }
+}
 
-    fn take_refusal_summaries(&self, session: Option<SessionId>) -> Vec<AuditEntry> {
-        let refusals = mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner));
-        refusals
-            .into_iter()
-            .map(|(code, count)| {
-                let entry = AuditEntry::new(AuditEvent::RequestsRefused).with_code(code);
-                let entry = entry.with_detail(format!("{count} refused before their envelope opened"));
-                session.map_or(entry.clone(), |session| entry.in_session(session))
-            })
-            .collect()
-    }
+/// One entry for each code.
+fn summaries(refusals: &BTreeMap<ErrorCode, u32>, session: Option<SessionId>) -> Vec<AuditEntry> {
+    let summary = |(code, count): (&ErrorCode, &u32)| {
+        let entry = AuditEntry::new(AuditEvent::RequestsRefused).with_code(*code);
+        let entry = entry.with_detail(format!("{count} refused before their envelope opened"));
+        session.map_or(entry.clone(), |session| entry.in_session(session))
+    };
+    refusals.iter().map(summary).collect()
 }
 
 fn log(signal: &ProvisioningSignal) {

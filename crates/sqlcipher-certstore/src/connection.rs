@@ -14,6 +14,7 @@ use zeroize::Zeroize as _;
 use crate::fault::{Fault, NOT_A_DATABASE, result_code};
 use crate::keyring::Keyring;
 use crate::lock::StoreLock;
+use crate::reserve::Reserve;
 use crate::wrapped::DatabaseKey;
 
 /// How long to wait for another connection: the one that a dropped call left behind, or a person's tool.
@@ -156,6 +157,7 @@ pub(crate) struct Access {
     // In this order: the connection goes before the lock.
     pub(crate) slot: Slot,
     pub(crate) keys: Keyring,
+    pub(crate) reserve: Reserve,
     /// None once the store was closed.
     pub(crate) lock: Option<StoreLock>,
 }
@@ -178,20 +180,29 @@ pub(crate) struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     /// Waits for its turn and takes the write lock, also for reading: a commit that an interrupted caller no longer
-    /// waits for is then over.
-    pub(crate) async fn begin(access: &'a Mutex<Access>) -> Result<Self, Fault> {
+    /// waits for is then over. The room that is kept free is for `acts` of people.
+    pub(crate) async fn begin(access: &'a Mutex<Access>, acts: bool) -> Result<Self, Fault> {
         let mut access = access.lock().await;
         let connection = match std::mem::replace(&mut access.slot, Slot::Empty) {
             Slot::Idle(mut connection) => {
                 access.keys.try_again(&mut connection).await;
                 connection
             }
-            Slot::Empty => access.keys.open().await?,
+            Slot::Empty => {
+                // SQLite makes its log and the index of that anew; on a full disk, even reading needs them.
+                access.reserve.make_room();
+                let opened = access.keys.open().await;
+                access.reserve.fill();
+                opened?
+            }
             Slot::Closed => {
                 access.slot = Slot::Closed;
                 return Err(Fault::refused("the store was closed"));
             }
         };
+        if acts {
+            access.reserve.make_room();
+        }
         let mut begun = Self { connection, access };
         begun.connection.execute("BEGIN IMMEDIATE").await?;
         Ok(begun)
@@ -200,6 +211,7 @@ impl<'a> Transaction<'a> {
     /// Makes everything durable; only then gives the outcome.
     pub(crate) async fn commit<T>(mut self, outcome: T) -> Result<T, Fault> {
         self.connection.execute("COMMIT").await?;
+        self.access.reserve.fill();
         self.access.slot = Slot::Idle(self.connection);
         Ok(outcome)
     }
@@ -221,6 +233,7 @@ impl<'a> Transaction<'a> {
         // SQLCipher has both keys in it, and does not tell all faults: whether it was done shows in the database.
         self.connection.close().await;
         let connection = self.access.keys.open().await?;
+        self.access.reserve.fill();
         let done = self.access.keys.changed_to(&key);
         self.access.slot = Slot::Idle(connection);
         if done {

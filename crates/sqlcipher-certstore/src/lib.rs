@@ -11,6 +11,7 @@
 //! - `<database>-key`: its key, random, wrapped by the key of a [`KeySource`](zmon_ports::KeySource); its format is
 //!   described at [`wrap`]. Database and wrapped key belong together in a backup.
 //! - `<database>-key-next`: only while the key is being changed
+//! - `<database>-reserve`: room for one provisioning, kept free
 //! - `<database>-lock`: an advisory lock (`flock`) that lets one process at a time have the store open
 //! - `<database>-wal`, `<database>-shm`: SQLite's, while the database is open
 //!
@@ -44,6 +45,7 @@ mod key;
 mod keyring;
 mod lock;
 mod reading;
+mod reserve;
 mod store;
 mod wrapped;
 

@@ -19,6 +19,7 @@ use crate::connection::{self, Access, Connection, Slot, Transaction};
 use crate::fault::{Fault, from_millis, to_millis};
 use crate::keyring::Keyring;
 use crate::lock::StoreLock;
+use crate::reserve::Reserve;
 use crate::{administration, files, installed};
 
 /// Forward only: a migration that was released is never changed.
@@ -50,12 +51,16 @@ impl SqlcipherStore {
         // The key first: a database without its key would be worth nothing.
         let mut keys = Keyring::load(path, exists, keys).map_err(fault)?;
         files::private_database(path).map_err(on_file)?;
+        let mut reserve = Reserve::of(path);
+        reserve.make_room();
         let connection = Self::prepare(&mut keys, at).await.map_err(fault)?;
+        reserve.fill();
         Ok(Self {
             path: path.to_owned(),
             access: Mutex::new(Access {
                 slot: Slot::Idle(connection),
                 keys,
+                reserve,
                 lock: Some(lock),
             }),
         })
@@ -82,7 +87,11 @@ impl SqlcipherStore {
     }
 
     pub(crate) async fn begin(&self) -> Result<Transaction<'_>, Fault> {
-        Transaction::begin(&self.access).await
+        Transaction::begin(&self.access, false).await
+    }
+
+    async fn begin_act(&self) -> Result<Transaction<'_>, Fault> {
+        Transaction::begin(&self.access, true).await
     }
 
     pub(crate) fn fault(&self, what: &'static str) -> impl FnOnce(Fault) -> StoreFault {
@@ -123,7 +132,8 @@ impl ProvisioningStore for SqlcipherStore {
         status: Option<PersistedStatus>,
     ) -> Result<AuditHead, StoreFault> {
         let record = async {
-            let mut transaction = self.begin().await?;
+            let acts = status.is_some() || entries.iter().any(|entry| entry.event.is_of_a_person());
+            let mut transaction = Transaction::begin(&self.access, acts).await?;
             let connection = &mut transaction.connection;
             if let Some(status) = status {
                 // What is installed comes and goes with this status, in `install` and `erase` alone.
@@ -149,7 +159,7 @@ impl ProvisioningStore for SqlcipherStore {
         seal: SealReceipt<'_>,
     ) -> Result<InstalledConfiguration, StoreFault> {
         let install = async {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin_act().await?;
             let connection = &mut transaction.connection;
             if read_status(connection).await? == PersistedStatus::Provisioned {
                 return Err(Fault::refused(
@@ -182,7 +192,7 @@ impl ProvisioningStore for SqlcipherStore {
         seal: SealDestruction<'_>,
     ) -> Result<DestructionRecord, StoreFault> {
         let erase = async {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin_act().await?;
             let connection = &mut transaction.connection;
             if read_status(connection).await? != PersistedStatus::Provisioned {
                 return Err(Fault::refused("nothing is installed"));
@@ -207,7 +217,7 @@ impl ProvisioningStore for SqlcipherStore {
 
     async fn rotate_key(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
         let rotate = async {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin_act().await?;
             audit::append(&mut transaction.connection, at, entries).await?;
             transaction.commit_under_new_key().await
         };
@@ -231,7 +241,7 @@ impl ProvisioningStore for SqlcipherStore {
         entries: &[AuditEntry],
     ) -> Result<(), StoreFault> {
         let write = async {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin_act().await?;
             administration::write_retirement(&mut transaction.connection, retirement).await?;
             audit::append(&mut transaction.connection, at, entries).await?;
             transaction.commit(()).await
@@ -241,7 +251,7 @@ impl ProvisioningStore for SqlcipherStore {
 
     async fn count_pin_miss(&self) -> Result<u32, StoreFault> {
         let count = async {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin_act().await?;
             let misses = administration::count_pin_miss(&mut transaction.connection).await?;
             transaction.commit(misses).await
         };
@@ -250,7 +260,7 @@ impl ProvisioningStore for SqlcipherStore {
 
     async fn forget_pin_misses(&self, at: Timestamp, entries: &[AuditEntry]) -> Result<(), StoreFault> {
         let forget = async {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin_act().await?;
             administration::forget_pin_misses(&mut transaction.connection).await?;
             audit::append(&mut transaction.connection, at, entries).await?;
             transaction.commit(()).await
@@ -265,7 +275,7 @@ impl ProvisioningStore for SqlcipherStore {
         entries: &[AuditEntry],
     ) -> Result<(), StoreFault> {
         let write = async {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin_act().await?;
             write_time_floor(&mut transaction.connection, floor).await?;
             audit::append(&mut transaction.connection, at, entries).await?;
             transaction.commit(()).await

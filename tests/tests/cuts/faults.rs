@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-
 use zmon_testkit::https_client::HttpAnswer;
 use zmon_testkit::skip::skip;
 
 use crate::act::{Act, World, status_named};
+use crate::disk::Mount;
 use crate::kill::side_by_side;
 use crate::site::{Ended, Service, Site, copy};
 use crate::trace::{Point, Tracer, parse, points};
@@ -260,33 +259,4 @@ fn it_does_not_start_with_a_store_of_another_user() {
     service.kill();
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&database).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "others no longer read it");
-}
-
-/// A file system in memory, of a size; gone when dropped.
-struct Mount<'a>(&'a Path);
-
-impl<'a> Mount<'a> {
-    fn new(at: &'a Path, kibibytes: u32) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let options = format!("size={kibibytes}k,mode=700");
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(at)
-            .output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
-    }
-
-    fn make(&self, mode: &str) {
-        let remounted = std::process::Command::new("mount")
-            .args(["-o", &format!("remount,{mode}")])
-            .arg(self.0)
-            .status();
-        assert!(remounted.unwrap().success());
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").args(["-l"]).arg(self.0).status();
-    }
 }

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 mod act;
+mod disk;
 mod faults;
+mod full;
 mod kill;
 mod power;
 mod site;

@@ -174,6 +174,10 @@ impl Site {
         self.control("POST", "/v1/deprovision", &format!("{{\"pin\":\"{PIN}\"}}"))
     }
 
+    pub(crate) fn cancel(&self) -> Result<HttpAnswer, Ended> {
+        self.control("DELETE", "/v1/pairing", "")
+    }
+
     pub(crate) fn rotate_key(&self) -> Result<HttpAnswer, Ended> {
         self.control("POST", "/v1/store/rotate-key", "")
     }
@@ -290,6 +294,12 @@ impl Service {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         self.wait();
+    }
+
+    /// The same, while it is running.
+    pub(crate) fn log_so_far(&mut self) -> String {
+        self.log.extend(self.lines.try_iter());
+        self.log()
     }
 
     /// What it has written to its log.

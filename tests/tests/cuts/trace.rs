@@ -195,6 +195,8 @@ fn event(line: &str, state: &str) -> Option<Event> {
             )
         }
         "ftruncate" => (file_of(texts.first())?, Change::Truncate(number(0)?)),
+        // It is room that is kept free; nobody reads it.
+        "fallocate" if file_of(texts.first())?.ends_with("-reserve") => return None,
         "fsync" | "fdatasync" => (file_of(texts.first())?, Change::Sync),
         "unlink" => (file_of(texts.first())?, Change::Unlink),
         "unlinkat" => (file_of(texts.get(1))?, Change::Unlink),

@@ -92,6 +92,12 @@ impl Snapshot {
         }
     }
 
+    /// The details of all records of an event.
+    pub(crate) fn details(&self, event: AuditEvent) -> Vec<&str> {
+        let records = self.records.iter().filter(|record| record.event == event.as_str());
+        records.filter_map(|record| record.detail.as_deref()).collect()
+    }
+
     fn says_after(&self, old: &[AuditRecord], event: AuditEvent) -> bool {
         self.records[old.len()..]
             .iter()

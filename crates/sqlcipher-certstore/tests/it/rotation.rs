@@ -103,7 +103,9 @@ async fn it_changes_the_key_and_nothing_else() {
     store.close().await;
     assert_eq!(
         names(&home.path().join("data")),
-        ["store.db", "store.db-key", "store.db-lock"].map(String::from).into()
+        ["store.db", "store.db-key", "store.db-lock", "store.db-reserve"]
+            .map(String::from)
+            .into()
     );
     assert_eq!(
         installed(home.open().await.load().await.unwrap()),
