@@ -14,6 +14,7 @@ use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::secret::SecretText;
 use zmon_domain::time::Timestamp;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
+use zmon_https_outbound::HttpsConnectionTest;
 use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
 use zmon_ports::{AdministratorCheck, Clock, Entropy, EntropyUnavailable};
 use zmon_qr_render::QrImageRenderer;
@@ -42,6 +43,7 @@ pub type DeviceAdapters = Adapters<
     ScriptedEntropy,
     OnePin,
     FakeAnchor,
+    HttpsConnectionTest,
 >;
 
 /// A service on them.
@@ -95,6 +97,7 @@ impl Blueprint {
             entropy: self.entropy.clone(),
             administrators: OnePin,
             anchor: self.anchor_place.clone(),
+            connection: HttpsConnectionTest::default(),
         };
         let profile = DeviceProfile {
             device_id: self.device_id.clone(),

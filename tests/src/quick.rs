@@ -22,6 +22,7 @@ use zmon_domain::result::{
 use zmon_domain::secret::SecretText;
 use zmon_domain::status::{PersistedStatus, Retirement};
 use zmon_domain::time::Timestamp;
+use zmon_https_outbound::HttpsConnectionTest;
 use zmon_ports::{
     AuditStore, CertificateBundle, CertificateFacts, ConfigurationStore, EnvelopeFault, ListenerFault, ListenerOpened,
     Opened, PairingInbound, PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer, ReceiptFault, RenderFault,
@@ -46,6 +47,7 @@ pub type QuickDevice = CentralStationProvisioningService<
         SeededEntropy,
         OnePin,
         FakeAnchor,
+        HttpsConnectionTest,
     >,
 >;
 
@@ -70,6 +72,7 @@ pub async fn start(seed: u64) -> Result<QuickDevice, ProvisioningError> {
         entropy: SeededEntropy::new(seed),
         administrators: OnePin,
         anchor: FakeAnchor::default(),
+        connection: HttpsConnectionTest::default(),
     };
     let profile = DeviceProfile {
         device_id: device_id(),

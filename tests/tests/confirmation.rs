@@ -23,7 +23,10 @@ use zmon_testkit::skip::skip;
 use zmon_tests::bench::{Bench, assert_refused, push, until};
 use zmon_tests::programs::{Programs, Service, program, run, said};
 
-const CONFIRMATION: Demands = Demands { confirmation: true };
+const CONFIRMATION: Demands = Demands {
+    confirmation: true,
+    connection_test: false,
+};
 const PERSON: Peer = Peer {
     uid: 1000,
     gid: 1001,

@@ -14,6 +14,7 @@ use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
+use zmon_https_outbound::HttpsConnectionTest;
 use zmon_payload_envelope::JoseEnvelope;
 use zmon_ports::{CertificateBundle, CertificateFacts, ConfigurationAccess, ProvisioningService, StorageWarning};
 use zmon_qr_render::QrImageRenderer;
@@ -47,6 +48,7 @@ type FragileAdapters = Adapters<
     ScriptedEntropy,
     OnePin,
     FakeAnchor,
+    HttpsConnectionTest,
 >;
 
 struct Bench {
@@ -77,6 +79,7 @@ impl Bench {
             entropy: ScriptedEntropy::default(),
             administrators: OnePin,
             anchor: FakeAnchor::default(),
+            connection: HttpsConnectionTest::default(),
         };
         let profile = DeviceProfile {
             device_id: device_id.clone(),

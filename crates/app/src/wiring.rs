@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::time::Timestamp;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig, Limits};
+use zmon_https_outbound::HttpsConnectionTest;
 use zmon_local_api::PairingDefaults;
 use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
 use zmon_ports::{Clock, ProvisioningService, StatusReport};
@@ -40,6 +41,7 @@ type Device = Adapters<
     SystemEntropy,
     PinFile,
     AnchorFile,
+    HttpsConnectionTest,
 >;
 
 /// Why the device could not be started or had to end.
@@ -237,6 +239,7 @@ fn device(
         entropy: SystemEntropy::new(),
         administrators: PinFile::new(configuration.pin_hash_file.clone()),
         anchor: anchor_file(configuration),
+        connection: HttpsConnectionTest::default(),
     }
 }
 

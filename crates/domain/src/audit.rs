@@ -63,7 +63,7 @@ audit_events! {
     CertificatesInstalled = "certificates installed",
     /// Settings are in the store.
     ConfigurationApplied = "configuration applied",
-    /// The new credentials were tried on the server (step 11); recorded by no device without that step.
+    /// The server was reached with the new credentials (step 11). Where it was not, provisioning failed with `NetworkError`.
     ConnectionTested = "connection tested",
     /// A person at the device accepted the configuration (step 11); the detail says who answered.
     ConfirmationAccepted = "confirmation accepted",

@@ -4,11 +4,11 @@
 //! [`SignedText`]; it ends in an [`Approved`], the only thing that can be installed. What step 11 demands stands in the
 //! claim, so that no use case can forget it.
 
+mod step_11;
+
 use alloc::format;
-use core::net::IpAddr;
 
 use crate::certificate::{BundleFacts, CertifiedBundle, Expectation, judge};
-use crate::confirmation::{ComparisonValue, ConfirmationRequest};
 use crate::error::{ErrorCode, ProvisioningError};
 use crate::identity::DeviceId;
 use crate::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest};
@@ -17,6 +17,8 @@ use crate::secret::SecretText;
 use crate::settings::{SettingChange, Settings};
 use crate::time::{TimeFault, TimeView, Timestamp};
 
+pub use step_11::{Certified, ConnectionTarget, Demands, ServerReached, Tested, Unconfirmed, Untested};
+
 /// The right to have one payload checked: the outcome of step 4, at most one per session.
 #[derive(Debug)]
 pub struct Claim {
@@ -24,13 +26,6 @@ pub struct Claim {
     pub(crate) pairing_code: PairingCode,
     pub(crate) session_key: SessionPublicKey,
     pub(crate) demands: Demands,
-}
-
-/// What the device's configuration demands in step 11.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Demands {
-    /// That a person at the device accepts.
-    pub confirmation: bool,
 }
 
 impl Claim {
@@ -217,51 +212,9 @@ impl Paired {
                 server_certificate: payload.server_certificate,
             },
             certificates,
+            tested: false,
         };
-        Ok(if demands.confirmation {
-            Certified::Confirm(Unconfirmed(approved))
-        } else {
-            Certified::Done(approved)
-        })
-    }
-}
-
-/// After step 10: what step 11 demands of this payload.
-#[derive(Debug)]
-pub enum Certified {
-    /// A person at the device has to accept it.
-    Confirm(Unconfirmed),
-    /// Nothing.
-    Done(Approved),
-}
-
-/// A payload that a person has to accept. What is inside comes out when the state machine has heard that they do, and in no
-/// other way.
-#[derive(Debug)]
-pub struct Unconfirmed(Approved);
-
-impl Unconfirmed {
-    /// The session that brought it.
-    #[must_use]
-    pub const fn session(&self) -> SessionId {
-        self.0.session
-    }
-
-    /// What the person is asked about.
-    #[must_use]
-    pub fn request(&self, sender: Option<IpAddr>, body_sha256: &Sha256Digest) -> ConfirmationRequest {
-        let settings = &self.0.settings;
-        ConfirmationRequest {
-            sender,
-            server_url: settings.server_url.clone(),
-            device_label: settings.device_label.clone(),
-            comparison: ComparisonValue::of(body_sha256),
-        }
-    }
-
-    /// Step 11.
-    pub(crate) fn confirmed(self) -> Approved {
-        self.0
+        Ok(Certified::demanded(approved, demands, time))
     }
 }
 
@@ -286,6 +239,8 @@ pub struct Approved {
     credentials: Credentials,
     certificates: CertifiedBundle,
     time_floor: Timestamp,
+    /// The server was reached with these credentials.
+    pub(crate) tested: bool,
 }
 
 impl Approved {
@@ -298,6 +253,7 @@ impl Approved {
             credentials,
             certificates,
             time_floor,
+            tested: _,
         } = self;
         let completed_at = wall.max(time_floor);
         Installation {

@@ -1,5 +1,6 @@
 //! The six settings that a provisioned device has, each parsed once.
 
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use core::net::IpAddr;
@@ -13,6 +14,8 @@ use crate::time::Timestamp;
 
 /// Longest `serverUrl` in bytes.
 const MAX_SERVER_URL: usize = 2048;
+/// Where an `https` URL leaves the port open.
+const HTTPS_PORT: u16 = 443;
 /// Longest `deviceLabel` in Unicode scalars.
 const MAX_DEVICE_LABEL: usize = 64;
 
@@ -30,6 +33,8 @@ pub enum ServerHost {
 pub struct ServerUrl {
     text: String,
     host: ServerHost,
+    port: u16,
+    resource: String,
 }
 
 impl ServerUrl {
@@ -62,10 +67,31 @@ impl ServerUrl {
             }
             _ => return Err(fault),
         };
+        let path = uri.path().as_str();
+        let query = uri.query().map(|query| format!("?{}", query.as_str()));
         Ok(Self {
             text: text.into(),
             host,
+            // Fits, or is not there.
+            port: authority.port_to_u16().ok().flatten().unwrap_or(HTTPS_PORT),
+            resource: format!(
+                "{}{}",
+                if path.is_empty() { "/" } else { path },
+                query.unwrap_or_default()
+            ),
         })
+    }
+
+    /// Its TCP port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its path, at least a slash, and query.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        &self.resource
     }
 
     /// The URL as it was received.

@@ -125,6 +125,8 @@ pub enum Phase {
     CheckingPayload,
     /// Step 10.
     CheckingCertificates,
+    /// Step 11: the server is tried with the new credentials, where that is configured.
+    TestingConnection,
     /// Step 11: a person at the device is asked, where that is configured.
     AwaitingConfirmation,
     /// Step 12: one transaction.
@@ -139,6 +141,7 @@ impl Phase {
             Self::VerifyingSignature => "VERIFYING_SIGNATURE",
             Self::CheckingPayload => "CHECKING_PAYLOAD",
             Self::CheckingCertificates => "CHECKING_CERTIFICATES",
+            Self::TestingConnection => "TESTING_CONNECTION",
             Self::AwaitingConfirmation => "AWAITING_CONFIRMATION",
             Self::Applying => "APPLYING",
         }

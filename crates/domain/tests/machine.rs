@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use zmon_domain::access::Peer;
 use zmon_domain::admin::AdministratorAuthorised;
 use zmon_domain::audit::AuditEvent;
-use zmon_domain::checks::{Approved, Certified, Claim, Demands, Unconfirmed};
+use zmon_domain::checks::{Approved, Certified, Claim, Demands, ServerReached, Tested, Unconfirmed};
 use zmon_domain::confirmation::CONFIRMATION_TIME;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
@@ -29,6 +29,14 @@ const CODE: &str = "X7Y9Z2";
 const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 const PAIRING: Duration = Duration::from_secs(600);
 const BODY: Sha256Digest = Sha256Digest::new([9; 32]);
+const CONFIRMATION: Demands = Demands {
+    confirmation: true,
+    connection_test: false,
+};
+const TEST: Demands = Demands {
+    confirmation: false,
+    connection_test: true,
+};
 const SENDER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 50, 1));
 
 fn seconds(seconds: u64) -> Monotonic {
@@ -45,7 +53,7 @@ fn session(n: u64, now: Monotonic) -> Box<Session> {
 
 /// A session of a device on which a person has to accept.
 fn confirmed_session(n: u64, now: Monotonic) -> Box<Session> {
-    demanding(n, now, Demands { confirmation: true })
+    demanding(n, now, CONFIRMATION)
 }
 
 fn demanding(n: u64, now: Monotonic, demands: Demands) -> Box<Session> {
@@ -77,25 +85,33 @@ fn certify(claim: Claim, n: u64) -> Certified {
     paired.certified(&good_facts(&device, NOW)).unwrap()
 }
 
-fn approved(claim: Claim, n: u64) -> Approved {
+/// Step 11 as far as no person is asked: a test that is demanded succeeds.
+fn tested(claim: Claim, n: u64) -> Tested {
     match certify(claim, n) {
-        Certified::Done(approved) => approved,
-        Certified::Confirm(_) => panic!("a person has to accept this"),
+        Certified::Test(untested) => untested.tested(ServerReached::after_test()),
+        Certified::NoTest(tested) => tested,
+    }
+}
+
+fn approved(claim: Claim, n: u64) -> Approved {
+    match tested(claim, n) {
+        Tested::Done(approved) => approved,
+        Tested::Confirm(_) => panic!("a person has to accept this"),
     }
 }
 
 fn unconfirmed(claim: Claim, n: u64) -> Unconfirmed {
-    match certify(claim, n) {
-        Certified::Confirm(unconfirmed) => unconfirmed,
-        Certified::Done(_) => panic!("nobody has to accept this"),
+    match tested(claim, n) {
+        Tested::Confirm(unconfirmed) => unconfirmed,
+        Tested::Done(_) => panic!("nobody has to accept this"),
     }
 }
 
 /// What follows step 10: the approval, or the question.
 fn certified_event(claim: Claim, n: u64) -> Event {
-    match certify(claim, n) {
-        Certified::Done(approved) => approval(approved),
-        Certified::Confirm(unconfirmed) => question(unconfirmed),
+    match tested(claim, n) {
+        Tested::Done(approved) => approval(approved),
+        Tested::Confirm(unconfirmed) => question(unconfirmed),
     }
 }
 
@@ -176,6 +192,7 @@ enum At {
     ReadyToPair,
     VerifyingSignature,
     CheckingCertificates,
+    TestingConnection,
     AwaitingConfirmation,
     Applying,
     Provisioned,
@@ -198,6 +215,15 @@ fn at(at: At) -> (State, Option<Claim>) {
             let (state, claim) = self::at(At::VerifyingSignature);
             let (state, _) = accept(state, Event::SignatureVerified(id(1)), now);
             (accept(state, Event::PayloadAccepted(id(1)), now).0, claim)
+        }
+        At::TestingConnection => {
+            let (state, _) = accept(fresh, Event::PairingOpened(demanding(1, now, TEST)), now);
+            let (state, effects) = accept(state, Event::EnvelopeOpened(id(1)), now);
+            let claim = claim_of(effects);
+            let (state, _) = accept(state, Event::SignatureVerified(id(1)), now);
+            let (state, _) = accept(state, Event::PayloadAccepted(id(1)), now);
+            let (state, _) = accept(state, Event::ConnectionTestBegun(id(1)), now);
+            (state, Some(claim))
         }
         At::AwaitingConfirmation => {
             let (state, _) = accept(fresh, Event::PairingOpened(confirmed_session(1, now)), now);
@@ -257,6 +283,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
         ReadyToPair,
         VerifyingSignature,
         CheckingCertificates,
+        TestingConnection,
         AwaitingConfirmation,
         Applying,
         Provisioned,
@@ -264,16 +291,21 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
         Deprovisioned,
     ];
     // The new status, or the code of the refusal, for each state above.
-    type Row = (&'static str, fn(Option<Claim>) -> Event, [Result<Status, ErrorCode>; 9]);
+    type Row = (
+        &'static str,
+        fn(Option<Claim>) -> Event,
+        [Result<Status, ErrorCode>; 10],
+    );
     use ErrorCode as C;
     use Status as S;
     let late = |code| Err(code);
-    let rows: [Row; 16] = [
+    let rows: [Row; 17] = [
         (
             "PairingOpened",
             |_| Event::PairingOpened(session(2, seconds(1))),
             [
                 Ok(S::ReadyToPair),
+                Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
@@ -293,6 +325,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Ok(S::ProvisioningFailed),
                 Ok(S::ProvisioningFailed),
                 Ok(S::ProvisioningFailed),
+                Ok(S::ProvisioningFailed),
                 Err(C::PairingInProgress),
                 Err(C::AlreadyProvisioned),
                 Err(C::NotPairing),
@@ -305,6 +338,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             [
                 Ok(S::Unprovisioned),
                 Ok(S::ReadyToPair),
+                Ok(S::PairingReceived),
                 Ok(S::PairingReceived),
                 Ok(S::PairingReceived),
                 Ok(S::PairingReceived),
@@ -324,6 +358,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 Err(C::AlreadyProvisioned),
                 Err(C::NotPairing),
                 Err(C::NotPairing),
@@ -337,6 +372,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 late(C::Cancelled),
                 Ok(S::PairingReceived),
                 late(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::Cancelled),
@@ -352,6 +388,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 late(C::Cancelled),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::Cancelled),
@@ -365,6 +402,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             [
                 late(C::Cancelled),
                 late(C::Cancelled),
+                Ok(S::ProvisioningFailed),
                 Ok(S::ProvisioningFailed),
                 Ok(S::ProvisioningFailed),
                 late(C::PairingInProgress),
@@ -382,6 +420,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 late(C::Cancelled),
                 late(C::PairingInProgress),
                 Ok(S::PairingReceived),
+                Ok(S::PairingReceived),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::Cancelled),
@@ -397,6 +436,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 late(C::Cancelled),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 late(C::PairingInProgress),
                 Ok(S::Provisioned),
                 late(C::Cancelled),
@@ -412,6 +452,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 late(C::Cancelled),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 late(C::PairingInProgress),
                 Ok(S::ProvisioningFailed),
                 late(C::Cancelled),
@@ -424,6 +465,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             |_| Event::Acknowledged,
             [
                 Ok(S::Unprovisioned),
+                Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
@@ -444,6 +486,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 Ok(S::Provisioned),
                 Err(C::NotProvisioned),
                 Err(C::NotProvisioned),
@@ -459,6 +502,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 Ok(S::Provisioned),
                 Ok(S::ProvisioningFailed),
                 Ok(S::Deprovisioned),
@@ -468,6 +512,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
             "Erased",
             |_| Event::Erased(administrator()),
             [
+                Err(C::NotProvisioned),
                 Err(C::NotProvisioned),
                 Err(C::NotProvisioned),
                 Err(C::NotProvisioned),
@@ -490,6 +535,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 late(C::Cancelled),
                 late(C::PairingInProgress),
                 Ok(S::PairingReceived),
+                Ok(S::PairingReceived),
                 late(C::PairingInProgress),
                 late(C::PairingInProgress),
                 late(C::Cancelled),
@@ -505,11 +551,28 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
                 Err(C::NotPairing),
                 Err(C::PairingInProgress),
                 Err(C::PairingInProgress),
+                Err(C::PairingInProgress),
                 Ok(S::PairingReceived),
                 Err(C::PairingInProgress),
                 Err(C::AlreadyProvisioned),
                 Err(C::NotPairing),
                 Err(C::NotPairing),
+            ],
+        ),
+        (
+            "ConnectionTestBegun",
+            |_| Event::ConnectionTestBegun(id(1)),
+            [
+                late(C::Cancelled),
+                late(C::Cancelled),
+                late(C::PairingInProgress),
+                Ok(S::PairingReceived),
+                late(C::PairingInProgress),
+                late(C::PairingInProgress),
+                late(C::PairingInProgress),
+                late(C::Cancelled),
+                late(C::SignatureInvalid),
+                late(C::Cancelled),
             ],
         ),
     ];
@@ -538,6 +601,7 @@ fn every_pair_of_state_and_event_is_decided_as_the_table_says() {
         [
             Ok(S::Unprovisioned),
             Ok(S::Unprovisioned),
+            Ok(S::ProvisioningFailed),
             Ok(S::ProvisioningFailed),
             Ok(S::ProvisioningFailed),
             Ok(S::ProvisioningFailed),
@@ -576,6 +640,33 @@ fn a_person_is_asked_about_sender_server_label_and_comparison_value() {
         Some(Monotonic::default().plus(CONFIRMATION_TIME))
     );
     assert_eq!(state.admit(seconds(10)), Err(ErrorCode::PairingInProgress));
+}
+
+#[test]
+fn a_server_that_was_reached_is_recorded_and_one_that_was_not_ends_the_session() {
+    use AuditEvent as E;
+    let (state, claim) = at(At::TestingConnection);
+    assert_eq!(state.phase(), Some(Phase::TestingConnection));
+    let (_, effects) = accept(state, approved_event(claim.unwrap(), 1), seconds(1));
+    let passed = [E::ConfigurationReceived, E::PairingCodeValidated];
+    let installed = [
+        E::ConnectionTested,
+        E::CertificatesInstalled,
+        E::ConfigurationApplied,
+        E::ProvisioningCompleted,
+    ];
+    assert_eq!(events_recorded(&effects), [passed.as_slice(), &installed].concat());
+
+    let refused = Event::PayloadRefused(id(1), error(ErrorCode::NetworkError));
+    let (state, effects) = accept(at(At::TestingConnection).0, refused, seconds(1));
+    assert_eq!(
+        state.failure().map(ProvisioningError::code),
+        Some(ErrorCode::NetworkError)
+    );
+    assert_eq!(
+        events_recorded(&effects),
+        [passed.as_slice(), &[E::ProvisioningFailed]].concat()
+    );
 }
 
 #[test]
@@ -757,6 +848,7 @@ enum Act {
     Signature(u64),
     Accepted(u64),
     Refuse(u64),
+    BeginTest(u64),
     Approve(usize),
     Answer(bool),
     Installed,
@@ -779,6 +871,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         5 => (0_u64..4).prop_map(Act::Signature),
         5 => (0_u64..4).prop_map(Act::Accepted),
         1 => (0_u64..4).prop_map(Act::Refuse),
+        3 => (0_u64..4).prop_map(Act::BeginTest),
         5 => (0_usize..4).prop_map(Act::Approve),
         3 => any::<bool>().prop_map(Act::Answer),
         4 => Just(Act::Installed),
@@ -798,7 +891,7 @@ fn next_act(state: &State) -> Act {
         (Status::ReadyToPair, _) => Act::Envelope(1),
         (_, Some(VerifyingSignature)) => Act::Signature(1),
         (_, Some(CheckingPayload)) => Act::Accepted(1),
-        (_, Some(CheckingCertificates)) => Act::Approve(0),
+        (_, Some(CheckingCertificates | TestingConnection)) => Act::Approve(0),
         (_, Some(AwaitingConfirmation)) => Act::Answer(true),
         (_, Some(Applying)) => Act::Installed,
         (Status::Provisioned, _) => Act::Erased,
@@ -820,9 +913,12 @@ fn allowed(from: Status, to: Status) -> bool {
         )
 }
 
-/// Every other session demands a person's answer.
-const fn confirmation(session: u64) -> bool {
-    session % 2 == 1
+/// Every other session demands a person's answer, half of each a connection test.
+const fn demands(session: u64) -> Demands {
+    Demands {
+        confirmation: session % 2 == 1,
+        connection_test: session % 4 >= 2,
+    }
 }
 
 /// What an observer knows who sees only events and effects.
@@ -858,8 +954,7 @@ proptest! {
                 other => other,
             };
             let event = match &act {
-                Act::Open if confirmation(seen.opened) => Event::PairingOpened(confirmed_session(seen.opened, seconds(seen.now))),
-                Act::Open => Event::PairingOpened(session(seen.opened, seconds(seen.now))),
+                Act::Open => Event::PairingOpened(demanding(seen.opened, seconds(seen.now), demands(seen.opened))),
                 Act::Cancel => Event::Cancelled,
                 Act::Move(by) => {
                     seen.now = seen.now.saturating_add_signed(*by);
@@ -870,6 +965,7 @@ proptest! {
                 Act::Envelope(n) => Event::EnvelopeOpened(id(seen.opened.saturating_sub(*n))),
                 Act::Signature(n) => Event::SignatureVerified(id(seen.opened.saturating_sub(*n))),
                 Act::Accepted(n) => Event::PayloadAccepted(id(seen.opened.saturating_sub(*n))),
+                Act::BeginTest(n) => Event::ConnectionTestBegun(id(seen.opened.saturating_sub(*n))),
                 Act::Refuse(n) => Event::PayloadRefused(id(seen.opened.saturating_sub(*n)), error(ErrorCode::SignatureInvalid)),
                 Act::Approve(n) => {
                     if seen.claims.is_empty() { continue; }
@@ -923,8 +1019,10 @@ proptest! {
             for effect in effects {
                 match effect {
                     Effect::Check(claim) => seen.claims.push((seen.opened - 1, claim)),
-                    Effect::Install(installation, _) => {
+                    Effect::Install(installation, entries) => {
                         let session = seen.current.unwrap();
+                        let tested = entries.iter().any(|entry| entry.event == AuditEvent::ConnectionTested);
+                        prop_assert_eq!(tested, demands(session).connection_test, "the audit says whether the server was reached");
                         prop_assert_eq!(installation.session(), id(session));
                         prop_assert!(!seen.ended.contains(&session), "nothing of a refused payload survives");
                         seen.installing = Some(session);
@@ -942,7 +1040,7 @@ proptest! {
                     seen.claimed.contains(&session)
                         && seen.signature_verified.contains(&session)
                         && seen.accepted.contains(&session)
-                        && (!confirmation(session) || seen.confirmed.contains(&session))
+                        && (!demands(session).confirmation || seen.confirmed.contains(&session))
                 }), "no path to PROVISIONED without every check");
             }
             prop_assert_eq!(state.session().is_some(), state.status() == Status::ReadyToPair, "keys live in READY_TO_PAIR alone");

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use zmon_domain::admin::AdministratorAuthorised;
 use zmon_domain::certificate::BundleFacts;
-use zmon_domain::error::ProvisioningError;
+use zmon_domain::checks::{ConnectionTarget, ServerReached};
+use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::pairing::{PairingCode, SessionPrivateKey, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::payload::{Members, ProvisioningPayload, SignedText};
 use zmon_domain::qr::QrImages;
@@ -212,6 +213,72 @@ pub trait AdministratorCheck: Send + Sync + 'static {
         &self,
         pin: &SecretText,
     ) -> impl Future<Output = Result<AdministratorAuthorised, ProvisioningError>> + Send;
+}
+
+/// How far a connection test came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionStage {
+    /// From the server's name to an address.
+    NameResolution,
+    /// To a TCP connection.
+    Connect,
+    /// Certificates, both sides'.
+    Handshake,
+    /// A request and its answer.
+    Request,
+}
+
+impl fmt::Display for ConnectionStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NameResolution => "name resolution",
+            Self::Connect => "connecting",
+            Self::Handshake => "the TLS handshake",
+            Self::Request => "the HTTP request",
+        })
+    }
+}
+
+/// Why the server was not reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionFault {
+    /// What failed.
+    pub stage: ConnectionStage,
+    /// Why, and what to do next, as sentences that begin in lower case. May be said to anyone.
+    pub reason: String,
+    /// The inner cause, for the device's log alone.
+    pub cause: String,
+}
+
+impl fmt::Display for ConnectionFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "The connection test failed at {}: {}", self.stage, self.reason)
+    }
+}
+
+impl std::error::Error for ConnectionFault {}
+
+impl From<ConnectionFault> for ProvisioningError {
+    fn from(fault: ConnectionFault) -> Self {
+        Self::new(ErrorCode::NetworkError, fault.to_string()).with_cause(fault.cause)
+    }
+}
+
+/// Tries new credentials on the server (step 11).
+///
+/// # Contract
+/// - Trusts nothing but the target: its CA, its pin where there is one, its time.
+/// - Gives up in bounded time, well below five seconds.
+/// - Keeps nothing, and sends nothing of the payload but the client certificate.
+pub trait ConnectionTest: Send + Sync + 'static {
+    /// Reaches the server with the credentials.
+    ///
+    /// # Errors
+    /// Which stage failed, and why.
+    fn reach(
+        &self,
+        target: ConnectionTarget<'_>,
+    ) -> impl Future<Output = Result<ServerReached, ConnectionFault>> + Send;
 }
 
 /// Why a trust anchor could not be erased.

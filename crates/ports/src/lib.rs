@@ -9,9 +9,9 @@ mod shared;
 mod store;
 
 pub use driven::{
-    AdministratorCheck, AnchorFault, AnchorKeeper, CertificateBundle, CertificateFacts, Clock, Entropy,
-    EntropyUnavailable, EnvelopeFault, ListenerFault, ListenerOpened, Opened, PairingListener, PayloadEnvelope,
-    QrRenderer, ReceiptFault, RenderFault, SignatureFault,
+    AdministratorCheck, AnchorFault, AnchorKeeper, CertificateBundle, CertificateFacts, Clock, ConnectionFault,
+    ConnectionStage, ConnectionTest, Entropy, EntropyUnavailable, EnvelopeFault, ListenerFault, ListenerOpened, Opened,
+    PairingListener, PayloadEnvelope, QrRenderer, ReceiptFault, RenderFault, SignatureFault,
 };
 #[cfg(feature = "simulation")]
 pub use driving::SimulateProvisioning;

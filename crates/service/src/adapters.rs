@@ -6,7 +6,7 @@ use zmon_domain::checks::Demands;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{
-    AdministratorCheck, AnchorKeeper, AuditStore, CertificateFacts, Clock, ConfigurationStore, Entropy,
+    AdministratorCheck, AnchorKeeper, AuditStore, CertificateFacts, Clock, ConfigurationStore, ConnectionTest, Entropy,
     PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer,
 };
 
@@ -45,6 +45,8 @@ pub trait Ports: Send + Sync + 'static {
     type Administrators: AdministratorCheck;
     /// The trust anchor's place.
     type Anchor: AnchorKeeper;
+    /// The way to the server.
+    type Connection: ConnectionTest;
 
     /// All of them.
     fn adapters(&self) -> &AdaptersOf<Self>;
@@ -61,11 +63,23 @@ pub type AdaptersOf<P> = Adapters<
     <P as Ports>::Entropy,
     <P as Ports>::Administrators,
     <P as Ports>::Anchor,
+    <P as Ports>::Connection,
 >;
 
 /// The adapters by name; any combination of implementations is a [`Ports`].
 #[expect(missing_docs, reason = "each field is named after its port")]
-pub struct Adapters<Store, Envelope, Certificates, Renderer, Listener, Clock, Entropy, Administrators, Anchor> {
+pub struct Adapters<
+    Store,
+    Envelope,
+    Certificates,
+    Renderer,
+    Listener,
+    Clock,
+    Entropy,
+    Administrators,
+    Anchor,
+    Connection,
+> {
     pub store: Store,
     pub envelope: Envelope,
     pub certificates: Certificates,
@@ -75,9 +89,10 @@ pub struct Adapters<Store, Envelope, Certificates, Renderer, Listener, Clock, En
     pub entropy: Entropy,
     pub administrators: Administrators,
     pub anchor: Anchor,
+    pub connection: Connection,
 }
 
-impl<St, En, Ce, Qr, Li, Cl, Rn, Ad, An> Ports for Adapters<St, En, Ce, Qr, Li, Cl, Rn, Ad, An>
+impl<St, En, Ce, Qr, Li, Cl, Rn, Ad, An, Co> Ports for Adapters<St, En, Ce, Qr, Li, Cl, Rn, Ad, An, Co>
 where
     St: ProvisioningStore + ConfigurationStore + AuditStore,
     En: PayloadEnvelope,
@@ -88,6 +103,7 @@ where
     Rn: Entropy,
     Ad: AdministratorCheck,
     An: AnchorKeeper,
+    Co: ConnectionTest,
 {
     type Store = St;
     type Envelope = En;
@@ -98,6 +114,7 @@ where
     type Entropy = Rn;
     type Administrators = Ad;
     type Anchor = An;
+    type Connection = Co;
 
     fn adapters(&self) -> &Self {
         self

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use zmon_domain::audit::AuditEntry;
-use zmon_domain::checks::{Approved, Certified, Claim, Installation, Unconfirmed};
+use zmon_domain::checks::{Approved, Certified, Claim, Installation, Tested, Unconfirmed};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::machine::{Admission, Event, Persisted, State};
 use zmon_domain::pairing::{PairingCode, SessionId, SessionPrivateKey, Sha256Digest};
@@ -17,7 +17,8 @@ use zmon_domain::result::{InstalledConfiguration, ProvisioningResult, ReceiptCla
 use zmon_domain::status::Phase;
 use zmon_domain::time::Monotonic;
 use zmon_ports::{
-    CertificateBundle, CertificateFacts, Clock, Opened, PayloadEnvelope, ProvisioningStore, StorageWarning,
+    CertificateBundle, CertificateFacts, Clock, ConnectionTest, Opened, PayloadEnvelope, ProvisioningStore,
+    StorageWarning,
 };
 
 use crate::adapters::Ports;
@@ -137,11 +138,11 @@ impl<P: Ports> Core<P> {
         let session = claim.session();
         let clock = &self.adapters().clock;
         let checked = AssertUnwindSafe(self.check(claim, source)).catch_unwind().await;
-        let certified = checked.unwrap_or_else(|_| Err(broken("a check panicked")));
+        let tested = checked.unwrap_or_else(|_| Err(broken("a check panicked")));
         let begun = clock.monotonic();
-        let installing = match certified {
-            Ok(Certified::Confirm(unconfirmed)) => self.confirmed(unconfirmed, arrival).await?,
-            Ok(Certified::Done(approved)) => self.approve(approved, arrival.digest).await?,
+        let installing = match tested {
+            Ok(Tested::Confirm(unconfirmed)) => self.confirmed(unconfirmed, arrival).await?,
+            Ok(Tested::Done(approved)) => self.approve(approved, arrival.digest).await?,
             Err(refusal) => {
                 let event = Event::PayloadRefused(session, refusal.clone());
                 self.advance(&mut *self.held.lock().await, event).await?;
@@ -162,8 +163,8 @@ impl<P: Ports> Core<P> {
         Ok(ProvisioningResult { installed })
     }
 
-    /// Steps 5 to 10.
-    async fn check(&self, claim: Claim, source: Source) -> Result<Certified, ProvisioningError> {
+    /// Steps 5 to 10, and step 11 as far as no person is asked.
+    async fn check(&self, claim: Claim, source: Source) -> Result<Tested, ProvisioningError> {
         let session = claim.session();
         let envelope = &self.adapters().envelope;
         let mut phase = Timed::begin(self, Phase::VerifyingSignature);
@@ -198,7 +199,15 @@ impl<P: Ports> Core<P> {
             synchronised: expected.synchronised,
         };
         let facts = self.adapters().certificates.examine(bundle);
-        paired.certified(&facts)
+        let untested = match paired.certified(&facts)? {
+            Certified::Test(untested) => untested,
+            Certified::NoTest(tested) => return Ok(tested),
+        };
+        phase.next(Phase::TestingConnection);
+        self.advance(&mut *self.held.lock().await, Event::ConnectionTestBegun(session))
+            .await?;
+        let reached = self.adapters().connection.reach(untested.target()).await?;
+        Ok(untested.tested(reached))
     }
 
     /// Step 11: returns when a person has accepted.

@@ -7,7 +7,7 @@ use zmon_domain::audit::AuditEntry;
 use zmon_domain::certificate::{
     Block, BundleFacts, CertificateDetails, ChainFacts, ExtendedKeyUsage, PathFacts, PemFacts,
 };
-use zmon_domain::checks::{Approved, Certified, Claim, Demands, InTime, Installation};
+use zmon_domain::checks::{Approved, Certified, Claim, Demands, InTime, Installation, Tested};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::{Effect, Event, Persisted, Session, State, step};
 use zmon_domain::pairing::{PairingCode, SessionId, SessionPrivateKey, SessionPublicKey, Sha256Digest};
@@ -106,8 +106,8 @@ fn approve(claim: Claim, key: &SessionPublicKey, device_label: &str, pinned_serv
         .and_then(|paired| paired.certified(&facts(&device_id, pinned_server)))
         .expect("the sample follows every rule");
     match certified {
-        Certified::Done(approved) => approved,
-        Certified::Confirm(_) => panic!("the sample demands nothing in step 11"),
+        Certified::NoTest(Tested::Done(approved)) => approved,
+        Certified::NoTest(Tested::Confirm(_)) | Certified::Test(_) => panic!("the sample demands nothing in step 11"),
     }
 }
 

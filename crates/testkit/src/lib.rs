@@ -7,6 +7,7 @@ pub mod fakes;
 pub mod https_client;
 pub mod installation;
 pub mod key_source;
+pub mod mtls_server;
 pub mod mutation;
 pub mod payload;
 pub mod pki;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use zmon_domain::admin::AdministratorAuthorised;
-use zmon_domain::checks::{Certified, Claim, Demands, InTime};
+use zmon_domain::checks::{Certified, Claim, Demands, InTime, Tested};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::{Effect, Persisted, Session};
 use zmon_domain::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest};
@@ -27,12 +27,13 @@ const START: Monotonic = Monotonic::from_nanos(0);
 const PAIRING: Duration = Duration::from_secs(600);
 
 /// States apart: the six of the specification, one of them by phase.
-const STATES: [(&str, Reach); 10] = [
+const STATES: [(&str, Reach); 11] = [
     ("UNPROVISIONED", unprovisioned),
     ("READY_TO_PAIR", ready_to_pair),
     ("PAIRING_RECEIVED, VERIFYING_SIGNATURE", verifying_signature),
     ("PAIRING_RECEIVED, CHECKING_PAYLOAD", checking_payload),
     ("PAIRING_RECEIVED, CHECKING_CERTIFICATES", checking_certificates),
+    ("PAIRING_RECEIVED, TESTING_CONNECTION", testing_connection),
     ("PAIRING_RECEIVED, AWAITING_CONFIRMATION", awaiting_confirmation),
     ("PAIRING_RECEIVED, APPLYING", applying),
     ("PROVISIONED", provisioned),
@@ -44,7 +45,7 @@ type Reach = fn() -> Reached;
 type MakeEvent = fn(Option<Claim>) -> Event;
 
 /// Every event, in the words of a person. The events of a check are those of the session that is being checked.
-const EVENTS: [(&str, MakeEvent, Monotonic); 18] = [
+const EVENTS: [(&str, MakeEvent, Monotonic); 19] = [
     ("pairing opened", |_| Event::PairingOpened(session(2)), START),
     ("cancelled", |_| Event::Cancelled, START),
     ("its time is over", |_| Event::TimePassed, LATE),
@@ -57,6 +58,7 @@ const EVENTS: [(&str, MakeEvent, Monotonic); 18] = [
         START,
     ),
     ("payload approved", approved, START),
+    ("connection test begun", |_| Event::ConnectionTestBegun(id(1)), START),
     ("confirmation asked", confirmation_asked, START),
     ("accepted by a person", |_| answered(true), START),
     ("refused by a person", |_| answered(false), START),
@@ -96,8 +98,8 @@ the next state and with effects that the service carries out in order, or with a
 const PHASES: &str = "
 Only `UNPROVISIONED`, `PROVISIONED` and `DEPROVISIONED` are persisted; after a restart in any other state the device is
 in the last persisted one. `PAIRING_RECEIVED` has phases, which events report in this order: `VERIFYING_SIGNATURE` (step 5
-of the validation order), `CHECKING_PAYLOAD` (6 to 9), `CHECKING_CERTIFICATES` (10), `AWAITING_CONFIRMATION` (11, where `pairing.confirm` demands it), `APPLYING`
-(12).
+of the validation order), `CHECKING_PAYLOAD` (6 to 9), `CHECKING_CERTIFICATES` (10), `TESTING_CONNECTION` and `AWAITING_CONFIRMATION` (11,
+where `pairing.connection_test` and `pairing.confirm` demand them), `APPLYING` (12).
 
 ## What is accepted
 
@@ -262,7 +264,10 @@ fn session(n: u64) -> Box<Session> {
 
 /// The same on a device on which a person has to accept.
 fn confirmed_session() -> Box<Session> {
-    let demands = Demands { confirmation: true };
+    let demands = Demands {
+        confirmation: true,
+        ..Demands::default()
+    };
     Box::new(Session { demands, ..*session(1) })
 }
 
@@ -277,7 +282,7 @@ fn installed_now() -> Box<zmon_domain::result::InstalledConfiguration> {
 /// Approves with the claim of the state, or, where the state has none, with another claim of the same session.
 fn approved(claim: Option<Claim>) -> Event {
     let claim = claim.or_else(|| verifying_signature().1).unwrap();
-    let Certified::Done(approved) = certified(claim) else {
+    let Certified::NoTest(Tested::Done(approved)) = certified(claim) else {
         unreachable!("a session that demands nothing in step 11")
     };
     Event::PayloadApproved {
@@ -291,7 +296,7 @@ fn approved(claim: Option<Claim>) -> Event {
 fn confirmation_asked(_: Option<Claim>) -> Event {
     let opened = after(unprovisioned(), Event::PairingOpened(confirmed_session()));
     let claim = after(opened, Event::EnvelopeOpened(id(1))).1.unwrap();
-    let Certified::Confirm(unconfirmed) = certified(claim) else {
+    let Certified::NoTest(Tested::Confirm(unconfirmed)) = certified(claim) else {
         unreachable!("a session that demands a confirmation")
     };
     Event::ConfirmationAsked {
@@ -352,6 +357,10 @@ fn checking_payload() -> Reached {
 
 fn checking_certificates() -> Reached {
     after(checking_payload(), Event::PayloadAccepted(id(1)))
+}
+
+fn testing_connection() -> Reached {
+    after(checking_certificates(), Event::ConnectionTestBegun(id(1)))
 }
 
 fn awaiting_confirmation() -> Reached {

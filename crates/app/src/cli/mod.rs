@@ -13,6 +13,7 @@ mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
@@ -25,6 +26,9 @@ use crate::entropy::SystemEntropy;
 use crate::wiring::{self, ServeFault};
 use crate::{hardening, release, shutdown, telemetry};
 use output::{complain, print, print_json};
+
+/// What work that cannot be interrupted gets when the service has ended.
+const STOP_TIME: Duration = Duration::from_secs(2);
 
 /// How a command ends. The numbers above 64 are those of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,6 +289,8 @@ fn serve(inputs: &Inputs) -> Result<Exit, Failure> {
         let asked = shutdown::asked().map_err(no_runtime)?;
         Ok::<_, Failure>(wiring::serve(configuration, asked).await)
     })?;
+    // A name that the resolver still looks for keeps nobody from switching off.
+    runtime.shutdown_timeout(STOP_TIME);
     Ok(match served {
         Ok(()) => Exit::Done,
         Err(fault) => {

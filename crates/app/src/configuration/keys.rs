@@ -69,6 +69,9 @@ keys! {
         "Address that the listener binds. Without it, the address in the QR code.";
     PAIRING_MINUTES = "pairing.minutes", Number, Some("10"), "a whole number from 1 to 10",
         "How long a QR code can be used, in minutes.";
+    PAIRING_CONNECTION_TEST = "pairing.connection_test", Flag, Some("false"), "true or false",
+        "Whether the server is tried with the new credentials before they are installed: name, port, both sides' certificates, \
+         pin, an answer in HTTP, all within three seconds. A failure leaves everything as it was.";
     PAIRING_CONFIRM = "pairing.confirm", Flag, Some("false"), "true or false",
         "Whether a person at the monitor has to accept a configuration before it is installed, after comparing sender, \
          server, label and a four-digit value that the station shows, too. No answer within a minute refuses.";

@@ -119,6 +119,7 @@ impl Configuration {
         let port = reader.require(&keys::LISTENER_PORT, |text| number(text).filter(|port| *port != 0));
         let bind = reader.read(&keys::LISTENER_BIND, |text| text.parse().ok());
         let pairing_time = reader.require(&keys::PAIRING_MINUTES, pairing_time);
+        let connection_test = reader.require(&keys::PAIRING_CONNECTION_TEST, flag);
         let confirmation = reader.require(&keys::PAIRING_CONFIRM, flag);
         let store_path = reader.require(&keys::STORE_PATH, absolute_path);
         let store_key = store_key::load(&mut reader, inputs);
@@ -145,6 +146,7 @@ impl Configuration {
                 bind,
                 pairing_time: pairing_time?,
                 demands: Demands {
+                    connection_test: connection_test?,
                     confirmation: confirmation?,
                 },
                 store_path: store_path?,

@@ -14,6 +14,7 @@ use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig, Limits};
+use zmon_https_outbound::HttpsConnectionTest;
 use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
 use zmon_ports::{Clock, EventSubscription, ProvisioningService, SubscriptionEvent};
 use zmon_qr_render::QrImageRenderer;
@@ -41,6 +42,7 @@ type Parts = Adapters<
     SystemEntropy,
     PinFile,
     AnchorFile,
+    HttpsConnectionTest,
 >;
 
 /// What one monitor is made of.
@@ -97,6 +99,7 @@ impl SimulatedDevice {
             administrators: PinFile::new(None),
             // It is in memory alone.
             anchor: AnchorFile::new(stores.join("no-trust-anchor"), None),
+            connection: HttpsConnectionTest::default(),
         };
         let profile = DeviceProfile {
             device_id: plan.device_id.clone(),

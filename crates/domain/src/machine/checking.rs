@@ -101,6 +101,21 @@ pub(super) fn payload_accepted(state: Inner, id: SessionId) -> Decision {
     }
 }
 
+pub(super) fn connection_test_begun(state: Inner, id: SessionId) -> Decision {
+    match state {
+        Inner::PairingReceived {
+            payload,
+            work: Work::CheckingCertificates,
+        } if payload.session == id => go_on(payload, Work::TestingConnection, Vec::new()),
+        Inner::PairingReceived { .. }
+        | Inner::Unprovisioned { .. }
+        | Inner::ReadyToPair { .. }
+        | Inner::Provisioned { .. }
+        | Inner::ProvisioningFailed { .. }
+        | Inner::Deprovisioned => too_late(state),
+    }
+}
+
 /// The next phase of the same payload: everybody is told after these effects.
 fn go_on(payload: Received, work: Work, mut effects: Vec<Effect>) -> Decision {
     effects.push(phase_changed(work.phase()));
@@ -118,9 +133,10 @@ pub(super) fn confirmation_asked(
 ) -> Decision {
     match state {
         Inner::PairingReceived {
-            payload,
-            work: Work::CheckingCertificates,
+            mut payload,
+            work: Work::CheckingCertificates | Work::TestingConnection,
         } if payload.session == unconfirmed.session() => {
+            payload.pass_connection_test(unconfirmed.tested());
             let question = Question {
                 request: unconfirmed.request(sender, &body_sha256),
                 unconfirmed,
@@ -173,7 +189,12 @@ pub(super) fn confirmation_answered(
             }
         }
         Inner::PairingReceived {
-            work: Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::Applying,
+            work:
+                Work::VerifyingSignature
+                | Work::CheckingPayload
+                | Work::CheckingCertificates
+                | Work::TestingConnection
+                | Work::Applying,
             ..
         } => nothing_to_confirm(state, ErrorCode::PairingInProgress),
         Inner::Provisioned { .. } => nothing_to_confirm(state, ErrorCode::AlreadyProvisioned),
@@ -224,7 +245,8 @@ pub(super) fn payload_refused(state: Inner, id: SessionId, error: ProvisioningEr
     match state {
         Inner::PairingReceived {
             payload,
-            work: Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates,
+            work:
+                Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::TestingConnection,
         } if payload.session == id => failed(payload, error, now).with_ok(),
         Inner::PairingReceived { .. }
         | Inner::Unprovisioned { .. }
@@ -243,9 +265,12 @@ pub(super) fn payload_approved(
 ) -> Decision {
     match state {
         Inner::PairingReceived {
-            payload,
-            work: Work::CheckingCertificates,
-        } if payload.session == approved.session => apply(payload, approved, wall, body_sha256),
+            mut payload,
+            work: Work::CheckingCertificates | Work::TestingConnection,
+        } if payload.session == approved.session => {
+            payload.pass_connection_test(approved.tested);
+            apply(payload, approved, wall, body_sha256)
+        }
         Inner::PairingReceived { .. }
         | Inner::Unprovisioned { .. }
         | Inner::ReadyToPair { .. }

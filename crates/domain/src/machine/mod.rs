@@ -38,7 +38,9 @@ pub enum Event {
     SignatureVerified(SessionId),
     /// Steps 6 to 9 succeeded.
     PayloadAccepted(SessionId),
-    /// Steps 5 to 10 succeeded; a person at the device has to accept (step 11).
+    /// Steps 5 to 10 succeeded; the server is tried with the new credentials (step 11).
+    ConnectionTestBegun(SessionId),
+    /// Steps 5 to 10 succeeded, and the connection test where one is demanded; a person at the device has to accept (step 11).
     ConfirmationAsked {
         /// The evidence so far.
         unconfirmed: Box<Unconfirmed>,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::audit::AuditEntry;
+use crate::audit::{AuditEntry, AuditEvent};
 use crate::checks::{Demands, Unconfirmed};
 use crate::confirmation::ConfirmationRequest;
 use crate::error::{ErrorCode, ProvisioningError};
@@ -97,6 +97,12 @@ impl Received {
     pub(crate) fn pass(&mut self, entry: AuditEntry) {
         self.passed.push(entry.in_session(self.session));
     }
+
+    pub(crate) fn pass_connection_test(&mut self, tested: bool) {
+        if tested {
+            self.pass(AuditEntry::new(AuditEvent::ConnectionTested));
+        }
+    }
 }
 
 /// What is being done with a payload, and what that needs.
@@ -105,6 +111,7 @@ pub(crate) enum Work {
     VerifyingSignature,
     CheckingPayload,
     CheckingCertificates,
+    TestingConnection,
     AwaitingConfirmation(alloc::boxed::Box<Question>),
     Applying,
 }
@@ -115,6 +122,7 @@ impl Work {
             Self::VerifyingSignature => Phase::VerifyingSignature,
             Self::CheckingPayload => Phase::CheckingPayload,
             Self::CheckingCertificates => Phase::CheckingCertificates,
+            Self::TestingConnection => Phase::TestingConnection,
             Self::AwaitingConfirmation(_) => Phase::AwaitingConfirmation,
             Self::Applying => Phase::Applying,
         }
@@ -201,7 +209,12 @@ impl State {
                 ..
             } => Some((&question.request, question.until.remaining(now))),
             Inner::PairingReceived {
-                work: Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::Applying,
+                work:
+                    Work::VerifyingSignature
+                    | Work::CheckingPayload
+                    | Work::CheckingCertificates
+                    | Work::TestingConnection
+                    | Work::Applying,
                 ..
             }
             | Inner::Unprovisioned { .. }
@@ -251,7 +264,12 @@ impl State {
                 ..
             } => Some(question.until.at()),
             Inner::PairingReceived {
-                work: Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::Applying,
+                work:
+                    Work::VerifyingSignature
+                    | Work::CheckingPayload
+                    | Work::CheckingCertificates
+                    | Work::TestingConnection
+                    | Work::Applying,
                 ..
             }
             | Inner::Deprovisioned => None,

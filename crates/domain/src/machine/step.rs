@@ -39,6 +39,7 @@ pub fn step(state: State, event: Event, now: Monotonic) -> Step {
         Event::EnvelopeOpened(session) => checking::envelope_opened(state, session, now),
         Event::SignatureVerified(id) => checking::signature_verified(state, id),
         Event::PayloadAccepted(id) => checking::payload_accepted(state, id),
+        Event::ConnectionTestBegun(id) => checking::connection_test_begun(state, id),
         Event::ConfirmationAsked {
             unconfirmed,
             sender,
@@ -170,6 +171,7 @@ fn cancelled(state: Inner, now: Monotonic) -> Decision {
                 Work::VerifyingSignature
                 | Work::CheckingPayload
                 | Work::CheckingCertificates
+                | Work::TestingConnection
                 | Work::AwaitingConfirmation(_),
         } => failed(payload, ErrorCode::Cancelled.into(), now).with_ok(),
         Inner::Unprovisioned { .. } | Inner::ProvisioningFailed { .. } | Inner::Deprovisioned => {
@@ -256,7 +258,12 @@ fn time_passed(state: Inner, now: Monotonic) -> (Inner, Vec<Effect>) {
         | Inner::ProvisioningFailed { grace: None, .. }
         | Inner::Provisioned { grace: None, .. }
         | Inner::PairingReceived {
-            work: Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::Applying,
+            work:
+                Work::VerifyingSignature
+                | Work::CheckingPayload
+                | Work::CheckingCertificates
+                | Work::TestingConnection
+                | Work::Applying,
             ..
         }
         | Inner::Deprovisioned => (state, Vec::new()),
@@ -362,6 +369,7 @@ fn stopping(state: Inner, now: Monotonic) -> Decision {
                 Work::VerifyingSignature
                 | Work::CheckingPayload
                 | Work::CheckingCertificates
+                | Work::TestingConnection
                 | Work::AwaitingConfirmation(_),
         } => failed(payload, ErrorCode::ShuttingDown.into(), now).with_ok(),
         Inner::Unprovisioned { grace } => (Inner::Unprovisioned { grace: None }, Ok(end_grace(grace))),
