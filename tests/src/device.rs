@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use zmon_domain::access::Peer;
-use zmon_domain::admin::{AdministratorAuthorised, AdministratorRequest};
+use zmon_domain::admin::{AdministratorAuthorised, AdministratorRequest, Requester};
 use zmon_domain::checks::Demands;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::{DeviceId, SerialNumber};
@@ -155,7 +155,7 @@ fn unavailable(error: &std::io::Error) -> EntropyUnavailable {
 pub fn administrator(pin: &str) -> AdministratorRequest {
     AdministratorRequest {
         pin: SecretText::new(pin.into()),
-        peer: Some(Peer {
+        by: Requester::Process(Peer {
             uid: 1000,
             gid: 1001,
             pid: Some(1002),

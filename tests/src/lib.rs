@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod device;
+pub mod kit;
 pub mod programs;
 pub mod quick;
 pub mod station;

@@ -104,6 +104,13 @@ impl Programs {
         this
     }
 
+    /// Adds lines to the monitor's configuration.
+    pub fn configure(&self, toml: &str) {
+        let path = self.at("config.toml");
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(path, before + toml).unwrap();
+    }
+
     /// A file of the folder.
     #[must_use]
     pub fn at(&self, name: &str) -> PathBuf {

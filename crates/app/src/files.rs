@@ -2,11 +2,13 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Read and write for the owner, nothing for anybody else.
 pub const PRIVATE: u32 = 0o600;
+/// Read and write for the owner, read for the group, nothing for anybody else.
+pub const FOR_GROUP: u32 = 0o640;
 
 /// A file under a name of its own, until [`Self::put`] gives it its place. Dropped before that, it is gone.
 #[derive(Debug)]
@@ -34,6 +36,15 @@ impl NewFile {
         };
         new.file.get_ref().set_permissions(Permissions::from_mode(mode))?;
         Ok(new)
+    }
+
+    /// Lets a group read it. Before that, nobody but the owner can: a group that had the file by default never does.
+    ///
+    /// # Errors
+    /// Where this process may not give it to the group.
+    pub fn for_group(&self, group: u32) -> io::Result<()> {
+        fchown(self.file.get_ref(), None, Some(group))?;
+        self.file.get_ref().set_permissions(Permissions::from_mode(FOR_GROUP))
     }
 
     /// Makes it durable and gives it its place, over whatever file was there.

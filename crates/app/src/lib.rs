@@ -13,6 +13,7 @@ pub mod control_socket;
 pub mod entropy;
 pub mod files;
 pub mod hardening;
+pub mod kiosk_file;
 pub mod provisioned_file;
 pub mod release;
 pub mod service_manager;

@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::time::Timestamp;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig, Limits};
 use zmon_https_outbound::HttpsConnectionTest;
-use zmon_local_api::PairingDefaults;
+use zmon_local_api::{KioskSettings, PairingDefaults};
 use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
 use zmon_ports::{Clock, ProvisioningService, StatusReport};
 use zmon_qr_render::QrImageRenderer;
@@ -23,12 +24,12 @@ use zmon_x509_facts::WebpkiCertificateFacts;
 use crate::administrator::PinFile;
 use crate::anchor_file::AnchorFile;
 use crate::clock::SystemClock;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Kiosk};
 use crate::control_socket::{self, SocketFile};
 use crate::entropy::SystemEntropy;
 use crate::provisioned_file::ProvisionedFile;
 use crate::text::utc;
-use crate::{release, service_manager};
+use crate::{kiosk_file, release, service_manager};
 
 /// The adapters of the device.
 type Device = Adapters<
@@ -153,6 +154,10 @@ async fn run(
         Some(group) => Some(bind("application", &configuration.application.socket, Some(group)).await?),
         None => None,
     };
+    let kiosk = match &configuration.kiosk {
+        Some(kiosk) => Some(bind_kiosk(kiosk).await?),
+        None => None,
+    };
     let defaults = PairingDefaults {
         device_id: configuration.device_id.clone(),
         ip_address: configuration.address,
@@ -176,11 +181,19 @@ async fn run(
         apis.spawn(zmon_local_api::serve_application(
             listener,
             service.clone(),
-            defaults,
+            defaults.clone(),
             stopped(stop_api.subscribe()),
         ));
         file
     });
+    if let Some((listener, settings)) = kiosk {
+        let (service, stopped) = (service.clone(), stopped(stop_api.subscribe()));
+        apis.spawn(async move {
+            if let Err(fault) = zmon_local_api::serve_kiosk(listener, service, defaults, settings, stopped).await {
+                error!(cause = %fault, "the kiosk page is not served");
+            }
+        });
+    }
     let mut timer = tokio::spawn({
         let service = service.clone();
         async move { service.drive().await }
@@ -221,6 +234,32 @@ async fn bind(whose: &str, path: &Path, group: Option<u32>) -> Result<(UnixListe
             path.display()
         ))
     })
+}
+
+/// Who finds the start file finds somebody listening.
+async fn bind_kiosk(kiosk: &Kiosk) -> Result<(TcpListener, KioskSettings), ServeFault> {
+    let address = (Ipv4Addr::LOCALHOST, kiosk.port);
+    let listener = TcpListener::bind(address).await.map_err(|fault| {
+        ServeFault::Cannot(format!(
+            "the kiosk page cannot be served on 127.0.0.1:{}: {fault}; set another kiosk.port",
+            kiosk.port
+        ))
+    })?;
+    let token = kiosk_file::prepare(kiosk, &SystemEntropy::new()).map_err(|fault| {
+        ServeFault::Cannot(format!(
+            "the kiosk's start file {} cannot be written: {fault}; see that its directory exists and is this user's, and that \
+             this user is a member of the group {}",
+            kiosk.start_file.display(),
+            kiosk.group
+        ))
+    })?;
+    info!(port = kiosk.port, start_file = %kiosk.start_file.display(), "the kiosk page is there");
+    let settings = KioskSettings {
+        token,
+        language: kiosk.language,
+        theme: kiosk.theme,
+    };
+    Ok((listener, settings))
 }
 
 fn device(

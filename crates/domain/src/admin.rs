@@ -45,27 +45,44 @@ impl fmt::Display for AdministratorAct {
     }
 }
 
-/// Who asks for an administrator's act: a PIN, and the process that presents it.
+/// Where a request for an administrator's act comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// From inside the process: there is no socket between.
+    Service,
+    /// A program on a Unix socket.
+    Process(Peer),
+    /// The page on the monitor's own display; of a connection over loopback the kernel does not say whose it is.
+    Screen,
+}
+
+impl fmt::Display for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service => f.write_str("from inside the service"),
+            Self::Process(peer) => write!(f, "{peer}"),
+            Self::Screen => f.write_str("at the screen"),
+        }
+    }
+}
+
+/// A request for an administrator's act: a PIN, and where it comes from.
 #[derive(Clone, Debug)]
 pub struct AdministratorRequest {
     /// The PIN.
     pub pin: SecretText,
-    /// Where it comes from; none where there is no socket between.
-    pub peer: Option<Peer>,
+    /// Who presents it.
+    pub by: Requester,
 }
 
 impl AdministratorRequest {
     /// From inside the process.
     #[must_use]
     pub const fn with_pin(pin: SecretText) -> Self {
-        Self { pin, peer: None }
-    }
-
-    /// The peer in words, for the audit.
-    #[must_use]
-    pub fn origin(&self) -> String {
-        self.peer
-            .map_or_else(|| "from inside the service".into(), |peer| format!("{peer}"))
+        Self {
+            pin,
+            by: Requester::Service,
+        }
     }
 }
 
@@ -84,9 +101,9 @@ impl AdministratorAuthorised {
 
     /// The same, with where the request came from.
     #[must_use]
-    pub fn from_peer(self, request: &AdministratorRequest) -> Self {
+    pub fn asked_by(self, requester: Requester) -> Self {
         Self {
-            by: format!("{}, {}", self.by, request.origin()),
+            by: format!("{}, {requester}", self.by),
         }
     }
 
@@ -135,6 +152,8 @@ impl PinLock {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     fn at(seconds: u64) -> Monotonic {
@@ -173,12 +192,13 @@ mod tests {
         };
         let request = AdministratorRequest {
             pin: pin(),
-            peer: Some(peer),
+            by: Requester::Process(peer),
         };
-        let authorised = AdministratorAuthorised::after_check("administrator PIN").from_peer(&request);
+        let authorised = AdministratorAuthorised::after_check("administrator PIN").asked_by(request.by);
         assert_eq!(authorised.by(), "administrator PIN, uid 1000, gid 995, pid 4242");
         let inside = AdministratorRequest::with_pin(pin());
-        assert_eq!(inside.origin(), "from inside the service");
+        assert_eq!(inside.by.to_string(), "from inside the service");
+        assert_eq!(Requester::Screen.to_string(), "at the screen");
         assert!(!format!("{request:?}").contains("314159"));
     }
 }

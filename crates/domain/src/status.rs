@@ -134,6 +134,15 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [
+        Self::VerifyingSignature,
+        Self::CheckingPayload,
+        Self::CheckingCertificates,
+        Self::AwaitingConfirmation,
+        Self::Applying,
+    ];
+
     /// The name that events and logs use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -6,10 +6,43 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 
-/// The status of `RequestInvalid`, which is this API's own and in no catalogue.
-pub(crate) const REQUEST_INVALID: StatusCode = StatusCode::BAD_REQUEST;
-/// Its title.
-pub(crate) const REQUEST_INVALID_TITLE: &str = "The request does not follow the local API";
+/// A refusal of this API's own, which is in no catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) code: &'static str,
+    pub(crate) status: StatusCode,
+    pub(crate) title: &'static str,
+    pub(crate) next_action: &'static str,
+}
+
+/// What was sent is not what the path takes.
+pub(crate) const REQUEST_INVALID: Own = Own {
+    code: "RequestInvalid",
+    status: StatusCode::BAD_REQUEST,
+    title: "The request does not follow the local API",
+    next_action: "Correct the request and send it again.",
+};
+/// The kiosk page's: a name that leads here, but is not the page's own.
+pub(crate) const HOST_FOREIGN: Own = Own {
+    code: "HostForeign",
+    status: StatusCode::MISDIRECTED_REQUEST,
+    title: "The page has another address",
+    next_action: "Use http://127.0.0.1 or http://localhost with the page's port.",
+};
+/// The kiosk page's: a request that another site set off.
+pub(crate) const ORIGIN_FOREIGN: Own = Own {
+    code: "OriginForeign",
+    status: StatusCode::FORBIDDEN,
+    title: "Only the page itself may ask",
+    next_action: "Open the page in the kiosk's browser and act there.",
+};
+/// The kiosk page's: who cannot read the kiosk's start file is nobody.
+pub(crate) const TOKEN_REQUIRED: Own = Own {
+    code: "TokenRequired",
+    status: StatusCode::UNAUTHORIZED,
+    title: "The kiosk's token is missing or wrong",
+    next_action: "Start the browser with the file that kiosk.start_file names, as a member of kiosk.group.",
+};
 
 /// An `application/problem+json` document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +58,7 @@ pub struct Problem {
     pub status: u16,
     /// What exactly failed and why.
     pub detail: String,
-    /// The code of the error catalogue, or `RequestInvalid`.
+    /// The code of the error catalogue, or one of this API's own.
     pub code: Cow<'static, str>,
     /// What to do next.
     pub next_action: Cow<'static, str>,
@@ -39,16 +72,21 @@ pub struct Problem {
 impl Problem {
     /// A request that does not follow this API; `detail` says which rule it breaks and echoes nothing.
     pub(crate) fn invalid_request(detail: impl Into<String>) -> Box<Self> {
-        Box::new(Self {
-            kind: urn("RequestInvalid"),
-            title: REQUEST_INVALID_TITLE.into(),
-            status: REQUEST_INVALID.as_u16(),
+        Box::new(Self::own(REQUEST_INVALID, detail))
+    }
+
+    /// A refusal of this API's own.
+    pub(crate) fn own(own: Own, detail: impl Into<String>) -> Self {
+        Self {
+            kind: urn(own.code),
+            title: own.title.into(),
+            status: own.status.as_u16(),
             detail: detail.into(),
-            code: "RequestInvalid".into(),
-            next_action: "Correct the request and send it again.".into(),
+            code: own.code.into(),
+            next_action: own.next_action.into(),
             retryable: false,
             retry_after: None,
-        })
+        }
     }
 
     /// A row of the catalogue, with a next action that fits this API better than the one for Central Stations.

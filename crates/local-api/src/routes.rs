@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,19 +17,21 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 use zmon_domain::access::Peer;
-use zmon_domain::admin::AdministratorRequest;
+use zmon_domain::admin::{AdministratorRequest, Requester};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::qr::QrCodeData;
 use zmon_ports::EventSubscription;
 
 use crate::events;
+use crate::kiosk::Kiosk;
 use crate::problem::Problem;
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 use crate::server::Served;
 use crate::table::{Route, Socket};
 use crate::view::{
-    AdministratorPin, ConfirmationAnswer, DestructionView, PairingRequest, PairingView, ReceiptView, StatusView,
+    AdministratorPin, ConfirmationAnswer, DestructionView, PairingCodeView, PairingRequest, PairingView, ReceiptView,
+    StatusView,
 };
 
 /// Largest request body in bytes.
@@ -37,6 +40,8 @@ const MAX_BODY: usize = 16 * 1024;
 const AUDIT_PAGE: u32 = 256;
 /// And at most.
 const MAX_AUDIT_PAGE: u32 = 1000;
+/// How many bytes the document with the pairing code takes, at most.
+const CODE_ROOM: usize = 64;
 /// How long a request body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -57,6 +62,8 @@ pub(crate) struct Api<S> {
     pub(crate) service: S,
     pub(crate) defaults: PairingDefaults,
     pub(crate) socket: Socket,
+    /// What guards the kiosk's.
+    pub(crate) kiosk: Option<Arc<Kiosk>>,
     /// The program at the other end.
     pub(crate) peer: Option<Peer>,
     /// True once the server is stopping: ends event streams.
@@ -125,6 +132,11 @@ impl<S: Served> Api<S> {
                 self.picture("text/plain; charset=utf-8", |qr| screen_text(qr).into())
                     .await
             }
+            Route::PairingCode => {
+                let shown = self.shown().await?;
+                let pairing_code = shown.fields().pairing_code.expose();
+                Ok(secret_answer(&PairingCodeView { pairing_code }, CODE_ROOM))
+            }
             Route::Acknowledge => {
                 self.service.acknowledge().await.map_err(refused)?;
                 Ok(self.status().await)
@@ -165,7 +177,8 @@ impl<S: Served> Api<S> {
                     .read_credentials(self.reader()?)
                     .await
                     .map_err(not_to_be_read)?;
-                Ok(secret_answer(&CredentialsView::from(credentials)))
+                let credentials = CredentialsView::from(credentials);
+                Ok(secret_answer(&credentials, room_for(&credentials)))
             }
             Route::Audit => self.audit(query).await,
             Route::AuditVerdict => {
@@ -209,7 +222,12 @@ impl<S: Served> Api<S> {
         B: Body<Data = Bytes> + Unpin + Send,
     {
         let AdministratorPin { pin } = json_body(body).await?;
-        Ok(AdministratorRequest { pin, peer: self.peer })
+        let by = match (self.socket, self.peer) {
+            (Socket::Kiosk, _) => Requester::Screen,
+            (_, Some(peer)) => Requester::Process(peer),
+            (_, None) => Requester::Service,
+        };
+        Ok(AdministratorRequest { pin, by })
     }
 
     async fn open_pairing<B>(&self, body: B) -> Result<Answer, Box<Problem>>
@@ -243,14 +261,18 @@ impl<S: Served> Api<S> {
         media_type: &'static str,
         draw: impl FnOnce(&QrCodeData) -> Bytes + Send,
     ) -> Result<Answer, Box<Problem>> {
-        let qr_code = self.service.current_qr_code().await.ok_or_else(|| {
+        Ok(answer(media_type, draw(&self.shown().await?)))
+    }
+
+    /// The QR code on the screen.
+    async fn shown(&self) -> Result<QrCodeData, Box<Problem>> {
+        self.service.current_qr_code().await.ok_or_else(|| {
             Problem::with_next_action(
                 ErrorCode::NotPairing,
                 "There is no QR code on the screen.",
                 "Open pairing with POST /v1/pairing, then ask again.",
             )
-        })?;
-        Ok(answer(media_type, draw(&qr_code)))
+        })
     }
 
     /// Nobody reads without a name.
@@ -394,7 +416,7 @@ fn refused(error: ProvisioningError) -> Box<Problem> {
     Box::new(Problem::from(&error))
 }
 
-fn refusal(problem: &Problem) -> Answer {
+pub(crate) fn refusal(problem: &Problem) -> Answer {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let mut answer = answer("application/problem+json", body.into());
@@ -410,20 +432,26 @@ fn json_answer(document: &impl Serialize) -> Answer {
     answer("application/json", body.into())
 }
 
-/// Of something that holds a secret: in memory once, and erased when it was sent.
-fn secret_answer(credentials: &CredentialsView) -> Answer {
+/// How many bytes credentials take as JSON, at most.
+fn room_for(credentials: &CredentialsView) -> usize {
     let key = credentials.client_private_key.expose();
     let texts = [&credentials.client_certificate, &credentials.ca_certificate];
     let server = credentials.server_certificate.as_deref().unwrap_or_default();
     let length = key.len() + server.len() + texts.map(String::len).iter().sum::<usize>();
-    // A line end becomes two characters: with so much room nothing is ever copied to a larger place.
-    let mut body = Zeroizing::new(Vec::with_capacity(2 * length + 1024));
-    let written = serde_json::to_writer(&mut *body, credentials);
+    // A line end becomes two characters.
+    2 * length + 1024
+}
+
+/// Of something that holds a secret: in memory once, and erased when it was sent. With enough room nothing is ever copied
+/// to a larger place.
+fn secret_answer(document: &impl Serialize, room: usize) -> Answer {
+    let mut body = Zeroizing::new(Vec::with_capacity(room));
+    let written = serde_json::to_writer(&mut *body, document);
     debug_assert!(written.is_ok(), "strings and numbers are JSON");
     answer("application/json", Bytes::from_owner(body))
 }
 
-fn answer(media_type: &'static str, body: Bytes) -> Answer {
+pub(crate) fn answer(media_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body).boxed_unsync());
     answer
         .headers_mut()

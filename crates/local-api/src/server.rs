@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,15 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 use zmon_domain::access::Peer;
 use zmon_ports::{AuditAccess, ConfigurationAccess, ProvisioningService};
 
+use crate::kiosk::{Kiosk, KioskSettings};
 use crate::routes::{Api, PairingDefaults};
 use crate::table::Socket;
 
@@ -36,7 +39,7 @@ pub async fn serve<S: Served>(
     defaults: PairingDefaults,
     shutdown: impl Future<Output = ()>,
 ) {
-    serve_at(Socket::Control, listener, service, defaults, shutdown).await;
+    serve_at(Socket::Control, None, listener, service, defaults, shutdown).await;
 }
 
 /// The same for what the monitor application gets. That nobody else may open the listener's socket is the caller's to
@@ -47,7 +50,25 @@ pub async fn serve_application<S: Served>(
     defaults: PairingDefaults,
     shutdown: impl Future<Output = ()>,
 ) {
-    serve_at(Socket::Application, listener, service, defaults, shutdown).await;
+    serve_at(Socket::Application, None, listener, service, defaults, shutdown).await;
+}
+
+/// The same for the page on the monitor's own display, on a loopback address: the page, and of the API what it needs, for
+/// whoever presents the token.
+///
+/// # Errors
+/// Where the listener does not say which port it has.
+pub async fn serve_kiosk<S: Served>(
+    listener: TcpListener,
+    service: S,
+    defaults: PairingDefaults,
+    settings: KioskSettings,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let port = listener.local_addr()?.port();
+    let kiosk = Arc::new(Kiosk::new(settings, &defaults.device_id, port));
+    serve_at(Socket::Kiosk, Some(kiosk), listener, service, defaults, shutdown).await;
+    Ok(())
 }
 
 /// What is behind the API.
@@ -55,9 +76,39 @@ pub trait Served: ProvisioningService + ConfigurationAccess + AuditAccess {}
 
 impl<S: ProvisioningService + ConfigurationAccess + AuditAccess> Served for S {}
 
-async fn serve_at<S: Served>(
+/// Where connections come in.
+trait Door: Send {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection, and who is at the other end, as far as the kernel says.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<Peer>)>> + Send;
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<(UnixStream, Option<Peer>)> {
+        let (stream, _) = self.accept().await?;
+        let peer = peer_of(&stream);
+        Ok((stream, peer))
+    }
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<(TcpStream, Option<Peer>)> {
+        let (stream, _) = self.accept().await?;
+        // Events are small, and are to be on the screen at once.
+        stream.set_nodelay(true)?;
+        Ok((stream, None))
+    }
+}
+
+async fn serve_at<S: Served, D: Door>(
     socket: Socket,
-    listener: UnixListener,
+    kiosk: Option<Arc<Kiosk>>,
+    listener: D,
     service: S,
     defaults: PairingDefaults,
     shutdown: impl Future<Output = ()>,
@@ -67,6 +118,7 @@ async fn serve_at<S: Served>(
         service,
         defaults,
         socket,
+        kiosk,
         peer: None,
         stopping,
     };
@@ -76,13 +128,13 @@ async fn serve_at<S: Served>(
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            (listener.accept().await, place)
+            (listener.next().await, place)
         };
         tokio::select! {
             () = &mut shutdown => break,
             (accepted, place) = accepted => match accepted {
-                Ok((stream, _)) => {
-                    let api = Api { peer: peer_of(&stream), ..api.clone() };
+                Ok((stream, peer)) => {
+                    let api = Api { peer, ..api.clone() };
                     let connection = connection(stream, api);
                     connections.spawn(async move {
                         connection.await;
@@ -117,11 +169,17 @@ fn peer_of(stream: &UnixStream) -> Option<Peer> {
     })
 }
 
-async fn connection<S: Served>(stream: UnixStream, api: Api<S>) {
+async fn connection<S: Served>(stream: impl AsyncRead + AsyncWrite + Unpin + Send, api: Api<S>) {
     let mut stopping = api.stopping.clone();
     let answer = service_fn(move |request| {
         let api = api.clone();
-        async move { Ok::<_, Infallible>(api.answer(request).await) }
+        async move {
+            let answer = match &api.kiosk {
+                Some(kiosk) => kiosk.answer(&api, request).await,
+                None => api.answer(request).await,
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()

@@ -1,6 +1,5 @@
 //! The routes: the one place that says which paths and methods there are, and what each of them takes, answers and
-//! refuses. `docs/openapi-control.json` and `docs/openapi-application.json` are made from
-//! it.
+//! refuses. `docs/openapi-control.json`, `docs/openapi-application.json` and `docs/openapi-kiosk.json` are made from it.
 
 use hyper::{Method, StatusCode};
 #[cfg(feature = "openapi")]
@@ -12,7 +11,8 @@ use crate::events::EventView;
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 #[cfg(feature = "openapi")]
 use crate::view::{
-    AdministratorPin, ConfirmationAnswer, DestructionView, PairingRequest, PairingView, ReceiptView, StatusView,
+    AdministratorPin, ConfirmationAnswer, DestructionView, PairingCodeView, PairingRequest, PairingView, ReceiptView,
+    StatusView,
 };
 
 /// Who is at the other end.
@@ -22,6 +22,8 @@ pub(crate) enum Socket {
     Control,
     /// The monitor application.
     Application,
+    /// The page on the monitor's own display, over loopback.
+    Kiosk,
 }
 
 /// A row: documentation (its first line is the summary), name, method and path; what the body holds; status and contents
@@ -84,6 +86,7 @@ macro_rules! routes {
 routes! {
     /// Where the device stands.
     Status: GET "/v1/status",
+        on [Control, Kiosk],
         takes Nothing,
         answers OK Json<StatusView>,
         refuses [];
@@ -96,6 +99,7 @@ routes! {
 
     /// Opens pairing and shows its QR code; a session that is open is cancelled first.
     OpenPairing: POST "/v1/pairing",
+        on [Control, Kiosk],
         takes OptionalJson<PairingRequest>,
         answers CREATED Json<PairingView>,
         refuses [
@@ -105,6 +109,7 @@ routes! {
 
     /// Ends the open session, or stops the checks of a payload until its installation begins.
     CancelPairing: DELETE "/v1/pairing",
+        on [Control, Kiosk],
         takes Nothing,
         answers OK Json<StatusView>,
         refuses [NotPairing, AlreadyProvisioned, PairingInProgress, StorageError, UnknownError];
@@ -112,6 +117,7 @@ routes! {
     /// Accepts or refuses the configuration that waits for a person (phase `AWAITING_CONFIRMATION`). Once for a session; a minute
     /// without an answer refuses.
     AnswerConfirmation: POST "/v1/pairing/confirmation",
+        on [Control, Kiosk],
         takes Json<ConfirmationAnswer>,
         answers OK Json<StatusView>,
         refuses [
@@ -126,6 +132,7 @@ routes! {
 
     /// The QR code on the screen, for any size.
     QrSvg: GET "/v1/pairing/qr.svg",
+        on [Control, Kiosk],
         takes Nothing,
         answers OK Svg,
         refuses [NotPairing];
@@ -136,8 +143,16 @@ routes! {
         answers OK Text,
         refuses [NotPairing];
 
+    /// The pairing code on the screen, for a person who reads it out.
+    PairingCode: GET "/v1/pairing/code",
+        on [Control, Kiosk],
+        takes Nothing,
+        answers OK Json<PairingCodeView<'static>>,
+        refuses [NotPairing];
+
     /// Takes note of a failure or of a de-provisioning: the status becomes `UNPROVISIONED`.
     Acknowledge: POST "/v1/acknowledge",
+        on [Control, Kiosk],
         takes Nothing,
         answers OK Json<StatusView>,
         refuses [AlreadyProvisioned, PairingInProgress, StorageError, UnknownError];
@@ -150,6 +165,7 @@ routes! {
 
     /// Removes what is installed and leaves a signed record of the destruction; needs the administrator's PIN.
     Deprovision: POST "/v1/deprovision",
+        on [Control, Kiosk],
         takes Json<AdministratorPin>,
         answers OK Json<StatusView>,
         refuses [AdminRequired, AdminLocked, NotProvisioned, PairingInProgress, StorageError, UnknownError];
@@ -175,7 +191,7 @@ routes! {
 
     /// The specification's six signals, and `missed` for a subscriber that was too slow, from now on and until the service stops.
     Events: GET "/v1/events",
-        on [Control, Application],
+        on [Control, Application, Kiosk],
         takes Nothing,
         answers OK EventStream<EventView>,
         refuses [];

@@ -167,7 +167,7 @@ pub struct PairingRequest {
     pub ip_address: Option<String>,
 }
 
-/// An open pairing session. The pairing code is in the pictures alone.
+/// An open pairing session. The pairing code has a path of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -176,6 +176,15 @@ pub struct PairingView {
     pub expires_at: u64,
     /// Whole seconds left.
     pub expires_in_seconds: u64,
+}
+
+/// What a person reads out, or compares.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PairingCodeView<'a> {
+    /// Six characters.
+    pub(crate) pairing_code: &'a str,
 }
 
 /// `{"pin":...}`, erased on drop.

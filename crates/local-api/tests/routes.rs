@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use zmon_domain::access::Peer;
-use zmon_domain::admin::AdministratorAct;
+use zmon_domain::admin::{AdministratorAct, Requester};
 use zmon_domain::confirmation::{ComparisonValue, ConfirmationRequest};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::{DeviceId, SerialNumber};
@@ -352,7 +352,7 @@ async fn passes_on_what_a_person_does_and_answers_with_the_status() {
     server.service.report_with(report(ProvisioningStatus::Unprovisioned));
     let pin = format!(r#"{{"pin":"{PIN}"}}"#);
     // With the process that made the request, as the kernel names it.
-    let administered = |act| Call::Administer(act, PIN.into(), Some(own_peer()));
+    let administered = |act| Call::Administer(act, PIN.into(), Requester::Process(own_peer()));
     let requests = [
         ("DELETE", "/v1/pairing", "", Call::Cancel),
         ("POST", "/v1/acknowledge", "", Call::Acknowledge),

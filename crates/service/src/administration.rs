@@ -105,7 +105,7 @@ impl<P: Ports> Core<P> {
         let refused = |code, more: &str| {
             AuditEntry::new(AuditEvent::AdministratorRefused)
                 .with_code(code)
-                .with_detail(format!("{act}, {}{more}", request.origin()))
+                .with_detail(format!("{act}, {}{more}", request.by))
         };
         if let Some(wait) = administration.lock.remaining(adapters.clock.monotonic()) {
             let recorded = match administration.refused_while_locked {
@@ -130,7 +130,7 @@ impl<P: Ports> Core<P> {
         let checked = adapters.administrators.authorise(&request.pin).await;
         let outcome = match checked {
             Ok(authorised) => {
-                let authorised = authorised.from_peer(request);
+                let authorised = authorised.asked_by(request.by);
                 let entry = AuditEntry::new(AuditEvent::AdministratorAuthorised)
                     .with_detail(format!("{act}, by {}", authorised.by()));
                 let entries: Vec<_> = summary.into_iter().chain([entry]).collect();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, broadcast, watch};
 use zmon_domain::access::Peer;
-use zmon_domain::admin::{AdministratorAct, AdministratorRequest};
+use zmon_domain::admin::{AdministratorAct, AdministratorRequest, Requester};
 use zmon_domain::audit::AuditVerdict;
 use zmon_domain::certificate::{CertificateSummary, CertifiedBundle};
 use zmon_domain::checks::Credentials;
@@ -65,7 +65,7 @@ pub enum Call {
     /// `rotate_database_key`.
     RotateKey,
     /// `deprovision_device`, `retire_device`, `reset_time_floor`: with the PIN and where it came from.
-    Administer(AdministratorAct, String, Option<Peer>),
+    Administer(AdministratorAct, String, Requester),
     /// `cancel`.
     Cancel,
     /// `answer_confirmation`: whether it was accepted, and by whom.
@@ -263,7 +263,7 @@ impl FakeService {
 
     fn administer(&self, act: AdministratorAct, request: &AdministratorRequest) -> Result<(), ProvisioningError> {
         let mut script = self.script();
-        let call = Call::Administer(act, request.pin.expose().into(), request.peer);
+        let call = Call::Administer(act, request.pin.expose().into(), request.by);
         script.calls.push(call);
         script.administer.clone()
     }

@@ -11,8 +11,8 @@ use zmon_payload_envelope::keys::{derive_device_key, derive_qr_key, qr_mac};
 use zmon_testkit::pki::KeyType;
 use zmon_testkit::skip::skip;
 
-use crate::kit::{Lines, Node, Python, repository};
 use crate::site::{Anchor, DEVICE, Site, key_text, said, station, succeed, with};
+use zmon_tests::kit::{Lines, Node, Python, repository};
 
 const KEY: [u8; 32] = [29; 32];
 

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
 mod interfaces;
-mod kit;
 mod live;
 mod negatives;
 mod payloads;

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use zmon_testkit::skip::skip;
 use zmon_tests::vectors::own_file;
 
-use crate::kit::{Lines, Python};
 use crate::simulator::Simulator;
 use crate::site::{Anchor, DEVICE, Site, key_text};
+use zmon_tests::kit::{Lines, Python};
 
 /// They are refused only while the clock is synchronised, and a test cannot synchronise this machine's.
 const SYNCHRONISED_CLOCK: [&str; 3] = ["reject-early-cert", "reject-future-payload", "reject-six-minutes-ahead"];

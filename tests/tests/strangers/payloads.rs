@@ -22,7 +22,7 @@ use zmon_testkit::skip::skip;
 use zmon_tests::device::{Blueprint, Device, LOOPBACK, ScriptedEntropy};
 use zmon_tests::station::{SERVER_HOST, Station};
 
-use crate::kit::{Lines, Node, Python};
+use zmon_tests::kit::{Lines, Node, Python};
 
 /// Payloads of each library.
 const PAYLOADS: usize = 100;

@@ -14,8 +14,8 @@ use zmon_testkit::payload::CANARY_KEY;
 use zmon_testkit::skip::skip;
 use zmon_testkit::store::seal_with_head;
 
-use crate::kit::Python;
 use crate::site::said;
+use zmon_tests::kit::Python;
 
 const LABEL: &str = "Sample label 4711";
 

@@ -1,6 +1,7 @@
-//! Python and JavaScript for the tests by strangers: `target/strangers/venv` and `target/strangers/javascript`.
+//! Python and JavaScript for the tests by strangers, and what drives a browser for those of the kiosk page: `python`,
+//! `javascript` and `browser` below `target/strangers`.
 //!
-//! Made from the pins in `examples/` and `tests/strangers/`, and again only when those change. Where it cannot be made, the folder holds a file
+//! Made from the pins in `examples/`, `tests/strangers/` and `tests/kiosk/`, and again only when those change. Where it cannot be made, the folder holds a file
 //! `missing` with the reason instead, and the tests that need it count as skipped.
 
 use std::fs;
@@ -13,6 +14,8 @@ use crate::workspace::Workspace;
 
 /// Oldest Node whose cryptography npm `jose` of the pinned version needs.
 const NODE: u32 = 20;
+/// What both JavaScript kits are made with.
+const NODE_AND_NPM: &[(&str, &[&str])] = &[("node", &["--version"]), ("npm", &["--version"])];
 
 /// Makes what is missing or of other pins; says what there is.
 pub(crate) fn prepare(workspace: &Workspace) -> Result<String> {
@@ -33,7 +36,14 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<String> {
             examples.join("javascript/package.json"),
             examples.join("javascript/package-lock.json"),
         ],
-        tools: &[("node", &["--version"]), ("npm", &["--version"])],
+        tools: NODE_AND_NPM,
+        make: make_javascript,
+    };
+    let kiosk = workspace.root().join("tests/kiosk");
+    let browser = Kit {
+        folder: target.join("browser"),
+        pins: vec![kiosk.join("package.json"), kiosk.join("package-lock.json")],
+        tools: NODE_AND_NPM,
         make: make_javascript,
     };
     let said = |name: &str, kit: &Kit| {
@@ -43,9 +53,10 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<String> {
         })
     };
     Ok(format!(
-        "{}, {}",
+        "{}, {}, {}",
         said("Python", &python)?,
-        said("JavaScript", &javascript)?
+        said("JavaScript", &javascript)?,
+        said("driver of a browser", &browser)?
     ))
 }
 

@@ -101,6 +101,19 @@ keys! {
         "Unix socket where the monitor application gets configuration and credentials and hears of changes.";
     APPLICATION_PROVISIONED_FILE = "application.provisioned_file", Text, Some("/run/zmon-provision/provisioned"), PATH,
         "File that is there exactly while the device is provisioned, for whoever waits for that. Holds no secret.";
+    KIOSK_GROUP = "kiosk.group", Text, None, "the name or number of a Unix group of this device",
+        "The group of the user whose browser shows the kiosk page on the monitor's own display: whoever is in it, and \
+         nobody else, can read `kiosk.start_file`. Without it there is no page. The service has to be a member of the \
+         group. See [kiosk](kiosk.md).";
+    KIOSK_PORT = "kiosk.port", Number, Some("8480"), "a whole number from 1 to 65535",
+        "TCP port of the kiosk page, on 127.0.0.1.";
+    KIOSK_START_FILE = "kiosk.start_file", Text, Some("/run/zmon-provision/kiosk.html"), PATH,
+        "What the kiosk's browser is started with: it leads to the page, with the token that the page needs. Best in a \
+         directory that does not outlive a restart of the monitor.";
+    KIOSK_LANGUAGE = "kiosk.language", Text, Some("EN"), "EN or ES",
+        "What the page speaks as long as no configuration is installed; after that, the installed `language` counts.";
+    KIOSK_THEME = "kiosk.theme", Text, Some("auto"), "auto, dark or bright",
+        "How the page looks until somebody changes it there; `auto` is what the browser prefers.";
     ADMIN_PIN_HASH_FILE = "admin.pin_hash_file", Text, None, PATH,
         "Argon2id hash of the administrator's PIN, written by root with `zmon-provision admin set-pin`, in a directory \
          of root's that the service's group can read. Without it nobody can de-provision.";

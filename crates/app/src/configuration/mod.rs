@@ -17,6 +17,7 @@ use nix::unistd::Group;
 use zmon_domain::checks::Demands;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::MAX_PAIRING_TIME;
+use zmon_local_api::{Language, Theme};
 use zmon_payload_envelope::TrustAnchor;
 
 pub use fault::{Fault, Faults};
@@ -57,6 +58,8 @@ pub struct Configuration {
     pub control_socket: PathBuf,
     /// What the monitor application is given, and where.
     pub application: Application,
+    /// The kiosk page, where there is one.
+    pub kiosk: Option<Kiosk>,
     /// Hash of the administrator's PIN.
     pub pin_hash_file: Option<PathBuf>,
     /// How to log.
@@ -72,6 +75,21 @@ pub struct Application {
     pub socket: PathBuf,
     /// The file that is there while the device is provisioned.
     pub provisioned_file: PathBuf,
+}
+
+/// The page on the monitor's own display.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kiosk {
+    /// Number of the group whose members may read the start file.
+    pub group: u32,
+    /// TCP port on 127.0.0.1.
+    pub port: u16,
+    /// What the browser is started with.
+    pub start_file: PathBuf,
+    /// What the page speaks as long as no language is installed.
+    pub language: Language,
+    /// How it looks where nobody chose.
+    pub theme: Theme,
 }
 
 /// How to log.
@@ -116,7 +134,7 @@ impl Configuration {
         let device_id = reader.require(&keys::DEVICE_ID, |text| DeviceId::parse(text).ok());
         let serial_number = reader.require(&keys::DEVICE_SERIAL_NUMBER, |text| SerialNumber::parse(text).ok());
         let address = reader.require(&keys::DEVICE_ADDRESS, reachable_address);
-        let port = reader.require(&keys::LISTENER_PORT, |text| number(text).filter(|port| *port != 0));
+        let port = reader.require(&keys::LISTENER_PORT, port_number);
         let bind = reader.read(&keys::LISTENER_BIND, |text| text.parse().ok());
         let pairing_time = reader.require(&keys::PAIRING_MINUTES, pairing_time);
         let connection_test = reader.require(&keys::PAIRING_CONNECTION_TEST, flag);
@@ -128,6 +146,11 @@ impl Configuration {
         let group = reader.read(&keys::APPLICATION_GROUP, group_number);
         let application_socket = reader.require(&keys::APPLICATION_SOCKET, absolute_path);
         let provisioned_file = reader.require(&keys::APPLICATION_PROVISIONED_FILE, absolute_path);
+        let kiosk_group = reader.read(&keys::KIOSK_GROUP, group_number);
+        let kiosk_port = reader.require(&keys::KIOSK_PORT, port_number);
+        let start_file = reader.require(&keys::KIOSK_START_FILE, absolute_path);
+        let kiosk_language = reader.require(&keys::KIOSK_LANGUAGE, Language::from_name);
+        let theme = reader.require(&keys::KIOSK_THEME, Theme::from_name);
         let pin_hash_file = reader.read(&keys::ADMIN_PIN_HASH_FILE, absolute_path);
         let level = reader.require(&keys::LOG_LEVEL, log_level);
         let format = reader.require(&keys::LOG_FORMAT, log_format);
@@ -159,6 +182,16 @@ impl Configuration {
                     group,
                     socket: application_socket?,
                     provisioned_file: provisioned_file?,
+                },
+                kiosk: match kiosk_group {
+                    None => None,
+                    Some(group) => Some(Kiosk {
+                        group,
+                        port: kiosk_port?,
+                        start_file: start_file?,
+                        language: kiosk_language?,
+                        theme: theme?,
+                    }),
                 },
                 pin_hash_file,
                 log: Log {
@@ -218,6 +251,10 @@ pub fn describe(inputs: &Inputs) -> Result<String, Faults> {
 /// Digits and nothing else: no sign, no white space.
 fn number<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    number(text).filter(|port| *port != 0)
 }
 
 /// An address that one interface can have.

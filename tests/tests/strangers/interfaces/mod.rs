@@ -15,8 +15,8 @@ use zmon_payload_envelope::seal::{SigningKey, sign_and_seal};
 use zmon_testkit::pki::KeyType;
 use zmon_testkit::skip::skip;
 
-use crate::kit::{Lines, Python};
 use crate::site::{Site, succeed, with};
+use zmon_tests::kit::{Lines, Python};
 
 const MASTER: [u8; 32] = [37; 32];
 const CONFIGURE: &str = "/provisioning/configure";

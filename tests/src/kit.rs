@@ -1,4 +1,10 @@
 //! Python and JavaScript with the libraries that `cargo xtask strangers` makes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "a helper of a test fails as the test itself"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +15,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The repository.
-pub(crate) fn repository() -> PathBuf {
+#[must_use]
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().into()
 }
 
@@ -30,15 +37,20 @@ fn folder(name: &str) -> Result<PathBuf, String> {
 }
 
 /// A Python with the libraries of `examples/python`.
-pub(crate) struct Python(PathBuf);
+pub struct Python(PathBuf);
 
 impl Python {
-    pub(crate) fn find() -> Result<Self, String> {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn find() -> Result<Self, String> {
         folder("python").map(|folder| Self(folder.join("venv/bin/python")))
     }
 
     /// A script, by its path in the repository.
-    pub(crate) fn script(&self, path: &str) -> Command {
+    #[must_use]
+    pub fn script(&self, path: &str) -> Command {
         let mut command = Command::new(&self.0);
         command
             .arg(repository().join(path))
@@ -49,15 +61,31 @@ impl Python {
     }
 }
 
-/// A Node with the libraries of `examples/javascript`, and the scripts beside them, as modules have it.
-pub(crate) struct Node(TempDir);
+/// A Node with the libraries of a kit, and scripts beside them, as modules have it.
+pub struct Node(TempDir);
 
 impl Node {
-    pub(crate) fn find() -> Result<Self, String> {
-        let modules = folder("javascript")?.join("node_modules");
+    /// With the libraries of `examples/javascript`.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn find() -> Result<Self, String> {
+        Self::with("javascript", &["examples/javascript", "tests/strangers"])
+    }
+
+    /// With the libraries that drive a browser, of `tests/kiosk`.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn for_browser() -> Result<Self, String> {
+        Self::with("browser", &["tests/kiosk"])
+    }
+
+    fn with(kit: &str, scripts: &[&str]) -> Result<Self, String> {
+        let modules = folder(kit)?.join("node_modules");
         let here = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(modules, here.path().join("node_modules")).unwrap();
-        for folder in ["examples/javascript", "tests/strangers"] {
+        for folder in scripts {
             for entry in fs::read_dir(repository().join(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 if path.extension().is_some_and(|extension| extension == "mjs") {
@@ -69,7 +97,8 @@ impl Node {
     }
 
     /// A script, by its name.
-    pub(crate) fn script(&self, name: &str) -> Command {
+    #[must_use]
+    pub fn script(&self, name: &str) -> Command {
         let mut command = Command::new("node");
         command.arg(self.0.path().join(name));
         command
@@ -77,14 +106,16 @@ impl Node {
 }
 
 /// A process that answers each line of JSON with one.
-pub(crate) struct Lines {
+pub struct Lines {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Lines {
-    pub(crate) fn start(mut command: Command) -> Self {
+    /// Starts it.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self {
@@ -94,7 +125,8 @@ impl Lines {
         }
     }
 
-    pub(crate) fn ask(&mut self, question: &Value) -> Value {
+    /// What it says to this.
+    pub fn ask(&mut self, question: &Value) -> Value {
         writeln!(self.input, "{question}").unwrap();
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
