@@ -135,10 +135,11 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in their order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::VerifyingSignature,
         Self::CheckingPayload,
         Self::CheckingCertificates,
+        Self::TestingConnection,
         Self::AwaitingConfirmation,
         Self::Applying,
     ];

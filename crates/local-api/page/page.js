@@ -144,9 +144,10 @@ function spell(place, text) {
 }
 
 function drawPhase(phase) {
-  // A phase that not every monitor has is on the list once it is there.
-  at("phases").querySelector("[data-phase=AWAITING_CONFIRMATION]").hidden &&= phase !== "AWAITING_CONFIRMATION";
   const places = [...at("phases").children];
+  // A phase that not every monitor has is on the list once it is there.
+  for (const place of places.filter(({ dataset }) => "optional" in dataset))
+    if (!phase || place.dataset.phase === phase) place.hidden = !phase;
   const now = places.findIndex((place) => place.dataset.phase === phase);
   places.forEach((place, index) => {
     place.className = index < now ? "done" : index === now ? "now" : "";
@@ -193,7 +194,7 @@ function fit() {
   const image = at("qr").firstElementChild;
   if (!image) return;
   const modules = Number(image.dataset.modules);
-  const pixels = Math.floor((parseFloat(getComputedStyle(root).fontSize) * 34 * devicePixelRatio) / modules);
+  const pixels = Math.floor((parseFloat(getComputedStyle(root).fontSize) * 35.5 * devicePixelRatio) / modules);
   image.width = image.height = (Math.max(1, pixels) * modules) / devicePixelRatio;
 }
 

@@ -38,6 +38,11 @@ fn it_has_what_the_monitor_application_gets() {
     );
 }
 
+#[test]
+fn it_has_what_the_kiosk_page_uses() {
+    is_committed("openapi-kiosk.json", &json(&zmon_local_api::openapi_kiosk()));
+}
+
 fn json(document: &Value) -> String {
     format!("{document:#}\n")
 }

@@ -5,17 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use zmon_domain::confirmation::{ComparisonValue, ConfirmationRequest};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::{DeviceId, SerialNumber};
-use zmon_domain::pairing::{PairingCode, SessionPublicKey, TlsPin};
+use zmon_domain::pairing::{PairingCode, SessionPublicKey, Sha256Digest, TlsPin};
 use zmon_domain::qr::{QrCodeData, QrFields};
 use zmon_domain::secret::SecretText;
-use zmon_domain::settings::Settings;
+use zmon_domain::settings::{DeviceLabel, ServerUrl, Settings};
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus as Status};
 use zmon_domain::time::Timestamp;
 use zmon_local_api::{KioskSettings, Language, PairingDefaults, Theme, serve_kiosk};
-use zmon_ports::{QrRenderer, StatusReport};
+use zmon_ports::{PendingConfirmation, QrRenderer, StatusReport};
 use zmon_qr_render::QrImageRenderer;
 use zmon_testkit::fake_service::{FakeService, installed, report};
 
@@ -23,6 +24,11 @@ use crate::screen::{LARGE, SMALL, Screen, Size, gallery};
 
 const TOKEN: &str = "gallery-token";
 const CODE: &str = "X7Y9Z2";
+/// Of a digest that begins with zeros.
+const COMPARISON: &str = "0000";
+/// Nearly as long as the protocol allows.
+const LABEL: &str = "ICU-MON-04 · Bed 12, by the window of room 3 in ward 7 floor 2";
+const SERVER: &str = "https://provisioning-server.intensive-care.hospital.example.org:8443/api/v1";
 
 struct Page {
     service: FakeService,
@@ -82,8 +88,8 @@ impl Page {
         let language = self.language.as_str();
         shown.settings = Settings::from_pairs(|key| match key {
             "deviceId" => Some("ZM-ICU-MON-04"),
-            "deviceLabel" => Some("ICU-MON-04 · Bed 12, by the window of room 3 in ward 7 floor 2"),
-            "serverUrl" => Some("https://provisioning-server.intensive-care.hospital.example.org:8443/api/v1"),
+            "deviceLabel" => Some(LABEL),
+            "serverUrl" => Some(SERVER),
             "syncInterval" => Some("10"),
             "measurementUnit" => Some("METRIC"),
             "language" => Some(language),
@@ -93,6 +99,21 @@ impl Page {
         report.installed = Some(shown);
         report
     }
+}
+
+/// A configuration that waits for a person.
+fn asks() -> StatusReport {
+    let mut asks = checking(Phase::AwaitingConfirmation);
+    asks.confirmation = Some(PendingConfirmation {
+        request: ConfirmationRequest {
+            sender: Some("10.1.50.7".parse().unwrap()),
+            server_url: ServerUrl::parse(SERVER).unwrap(),
+            device_label: DeviceLabel::parse(LABEL).unwrap(),
+            comparison: ComparisonValue::of(&Sha256Digest::new([0; 32])),
+        },
+        expires_in_seconds: 52,
+    });
+    asks
 }
 
 fn qr_code() -> QrCodeData {
@@ -208,6 +229,14 @@ fn walk_through(look: &mut Look<'_>, page: &Page, scheme: &str) {
     look.screen
         .until("document.querySelectorAll('#phases .done').length === 2");
     look.at("checking");
+
+    page.stands(asks());
+    look.screen.shows("confirm");
+    assert_eq!(
+        look.screen.text("#number").split_whitespace().collect::<String>(),
+        COMPARISON
+    );
+    look.at("confirm");
 
     let why =
         "clientCertificate: its extended key usage does not list clientAuth, which mutual TLS with the server needs.";

@@ -4,6 +4,8 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
 use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -80,7 +82,8 @@ fn enable(screen: &mut Screen, view: &str) -> String {
     screen.text("#code").split_whitespace().collect()
 }
 
-fn provision(monitor: &Monitor, screen: &mut Screen, language: &str) {
+/// The station reads the picture of the screen, and pushes.
+fn provisioning(monitor: &Monitor, screen: &mut Screen, language: &str) -> Command {
     let picture = monitor.programs.at("screen.png");
     screen.picture(&picture);
     let mut station = monitor.programs.station();
@@ -91,7 +94,12 @@ fn provision(monitor: &Monitor, screen: &mut Screen, language: &str) {
         "--label",
         "ICU 4 / Bed 12",
     ]);
-    run(station.args(["--language", language]));
+    station.args(["--language", language]);
+    station
+}
+
+fn provision(monitor: &Monitor, screen: &mut Screen, language: &str) {
+    run(&mut provisioning(monitor, screen, language));
 }
 
 fn lives(title: &str, size: Size, language: &str) {
@@ -243,6 +251,39 @@ fn push_by_another_station(picture: &Path) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let answer = runtime.block_on(HttpsClient::new(TlsPin::new(bytes("pin"))).push(to, body));
     assert_eq!(answer.unwrap().status, 401);
+}
+
+#[test]
+fn it_lets_a_person_decide_after_comparing() {
+    let Some(mut screen) = Screen::start("confirmation on the kiosk page") else {
+        return;
+    };
+    let monitor = Monitor::start("[pairing]\nconfirm = true\n");
+    monitor.seen_by(&mut screen, SMALL);
+    for (view, touch, outcome) in [("idle", "refuse", "failed"), ("failed", "confirm", "provisioned")] {
+        enable(&mut screen, view);
+        let mut station = provisioning(&monitor, &mut screen, "EN");
+        let station = station.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        screen.shows("confirm");
+        let number: String = screen.text("#number").split_whitespace().collect();
+        assert_eq!(screen.text("#confirm-label"), "ICU 4 / Bed 12");
+        assert_eq!(screen.text("#confirm-sender"), "127.0.0.1");
+        screen.click(&format!("[data-act={touch}]"));
+        screen.shows(outcome);
+        let output = station.wait_with_output().unwrap();
+        assert_eq!(output.status.success(), outcome == "provisioned");
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(
+            said.contains(&format!("Comparison value: {number}.")),
+            "{number}: {said}"
+        );
+        if outcome == "failed" {
+            assert_eq!(screen.text("#failure-code"), "ConfirmationRefused");
+        }
+    }
+    assert_eq!(screen.problems(), [""; 0]);
+    let audit = said(monitor.programs.device().args(["audit", "list"]));
+    assert!(audit.contains("at the screen"), "{audit}");
 }
 
 #[test]

@@ -96,6 +96,28 @@ fn takes_defaults_for_what_nobody_sets() {
 }
 
 #[test]
+fn has_a_kiosk_page_where_a_group_is_given_to_it() {
+    let site = Site::new().more("[kiosk]\nport = 8481\nlanguage = \"ES\"\n");
+    assert_eq!(site.load().unwrap().kiosk, None);
+    let kiosk = site.set("kiosk.group", "4711").load().unwrap().kiosk.unwrap();
+    assert_eq!(
+        (kiosk.group, kiosk.port, kiosk.language),
+        (4711, 8481, Language::Spanish)
+    );
+    assert_eq!(kiosk.start_file, Path::new("/run/zmon-provision/kiosk.html"));
+    assert_eq!(kiosk.theme, Theme::Auto);
+    for (key, value) in [
+        ("group", "no-such-group"),
+        ("port", "0"),
+        ("language", "DE"),
+        ("theme", "pink"),
+    ] {
+        let (_, faulty, _) = Site::new().set(&format!("kiosk.{key}"), value).fault();
+        assert_eq!(faulty, format!("kiosk.{key}"));
+    }
+}
+
+#[test]
 fn lets_each_layer_win_over_the_one_before() {
     let mut site = Site::new();
     let port = |site: &Site| site.load().unwrap().port;
