@@ -150,16 +150,19 @@ fn unavailable(error: &std::io::Error) -> EntropyUnavailable {
     }
 }
 
-/// A request for an administrator's act with this PIN, from user 1000.
+/// A program at the other end of a socket, of user 1000.
+pub const PEER: Peer = Peer {
+    uid: 1000,
+    gid: 1001,
+    pid: Some(1002),
+};
+
+/// A request for an administrator's act with this PIN, from [`PEER`].
 #[must_use]
 pub fn administrator(pin: &str) -> AdministratorRequest {
     AdministratorRequest {
         pin: SecretText::new(pin.into()),
-        by: Requester::Process(Peer {
-            uid: 1000,
-            gid: 1001,
-            pid: Some(1002),
-        }),
+        by: Requester::Process(PEER),
     }
 }
 

@@ -15,7 +15,7 @@ use zmon_testkit::https_client::HttpAnswer;
 use zmon_testkit::mtls_server::{Manner, MtlsServer};
 use zmon_testkit::pki::{AlternativeName, Extension, Identity, Key, KeyType, NOW, Template};
 use zmon_tests::bench::{Bench, assert_refused, push, until};
-use zmon_tests::device::administrator;
+use zmon_tests::device::PEER;
 
 const DEMANDS: Demands = Demands {
     connection_test: true,
@@ -174,7 +174,7 @@ async fn a_person_is_asked_about_what_works_and_about_nothing_else() {
             1,
             "the server was reached before anybody was asked"
         );
-        device.answer_confirmation(true, administrator("").peer).await.unwrap();
+        device.answer_confirmation(true, Some(PEER)).await.unwrap();
     };
     let (answer, ()) = tokio::join!(ward.push(&server), accepted);
     assert_eq!(answer.status, 200, "{}", answer.json());
