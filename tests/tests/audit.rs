@@ -341,8 +341,13 @@ async fn refuse(bench: &Bench, code: C) -> Found {
             Found::Act
         }
         // It has an event of its own.
-        C::StorageError | C::UnknownError | C::Cancelled | C::QrContentTooLong | C::TrustAnchorKept => {
-            Found::WithABrokenPart
+        C::StorageError | C::UnknownError | C::QrContentTooLong | C::TrustAnchorKept => Found::WithABrokenPart,
+        C::Cancelled => {
+            let qr = bench.open().await;
+            let pushed = bench.push_to_confirm(&qr, bench.body(&qr)).await;
+            bench.device.cancel().await.unwrap();
+            assert_eq!(pushed.await.unwrap().json()["code"], "Cancelled");
+            Found::Failed
         }
         C::ConfirmationRefused => {
             answer(bench, false).await;
@@ -362,7 +367,7 @@ async fn refuse(bench: &Bench, code: C) -> Found {
 async fn every_refusal_is_in_the_audit_with_its_code() {
     for code in C::ALL.iter().copied() {
         let bench = match code {
-            C::ConfirmationRefused | C::ConfirmationTimeout => Bench::demanding(CONFIRMATION).await,
+            C::Cancelled | C::ConfirmationRefused | C::ConfirmationTimeout => Bench::demanding(CONFIRMATION).await,
             _ => Bench::new().await,
         };
         let event = match refuse(&bench, code).await {

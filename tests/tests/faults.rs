@@ -11,12 +11,15 @@ use zmon_domain::certificate::BundleFacts;
 use zmon_domain::checks::Demands;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::identity::{DeviceId, SerialNumber};
-use zmon_domain::qr::QrCodeData;
+use zmon_domain::qr::{QrCodeData, QrImages};
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
 use zmon_https_outbound::HttpsConnectionTest;
 use zmon_payload_envelope::JoseEnvelope;
-use zmon_ports::{CertificateBundle, CertificateFacts, ConfigurationAccess, ProvisioningService, StorageWarning};
+use zmon_ports::{
+    CertificateBundle, CertificateFacts, ConfigurationAccess, ProvisioningService, QrRenderer, RenderFault,
+    StorageWarning,
+};
 use zmon_qr_render::QrImageRenderer;
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
 use zmon_testkit::fake_store::FakeStore;
@@ -38,11 +41,25 @@ impl CertificateFacts for FragileFacts {
     }
 }
 
+/// The real renderer, until it is told to break.
+#[derive(Clone, Default)]
+struct FragileRenderer(Arc<AtomicBool>);
+
+impl QrRenderer for FragileRenderer {
+    fn render(&self, content: &str) -> Result<QrImages, RenderFault> {
+        if self.0.load(Ordering::SeqCst) {
+            let cause = "no symbol is large enough".into();
+            return Err(RenderFault { cause });
+        }
+        QrImageRenderer.render(content)
+    }
+}
+
 type FragileAdapters = Adapters<
     FakeStore,
     JoseEnvelope,
     FragileFacts,
-    QrImageRenderer,
+    FragileRenderer,
     HttpsInbound<ManualClock>,
     Arc<ManualClock>,
     ScriptedEntropy,
@@ -56,6 +73,7 @@ struct Bench {
     station: Station,
     store: FakeStore,
     facts: FragileFacts,
+    renderer: FragileRenderer,
     device: CentralStationProvisioningService<FragileAdapters>,
 }
 
@@ -64,6 +82,7 @@ impl Bench {
         let device_id = DeviceId::parse("ZM-1").unwrap();
         let station = Station::hmac(&device_id);
         let (store, facts) = (FakeStore::default(), FragileFacts::default());
+        let renderer = FragileRenderer::default();
         let clock = Arc::new(ManualClock::new(NOW, true));
         let config = HttpsInboundConfig {
             port: 0,
@@ -73,7 +92,7 @@ impl Bench {
             store: store.clone(),
             envelope: JoseEnvelope::new(station.key.trust_anchor(), &device_id),
             certificates: facts.clone(),
-            renderer: QrImageRenderer,
+            renderer: renderer.clone(),
             listener: HttpsInbound::new(config, Arc::clone(&clock)),
             clock,
             entropy: ScriptedEntropy::default(),
@@ -96,6 +115,7 @@ impl Bench {
             station,
             store,
             facts,
+            renderer,
             device,
         }
     }
@@ -115,6 +135,14 @@ impl Bench {
         (answer.status, answer.json()["code"].as_str().map(ToOwned::to_owned))
     }
 
+    /// Whether the audit has this event with this code.
+    fn recorded(&self, event: E, code: ErrorCode) -> bool {
+        let audit = self.store.audit();
+        audit
+            .iter()
+            .any(|(_, entry)| entry.event == event && entry.code == Some(code))
+    }
+
     async fn status(&self) -> Status {
         self.device.get_status().await.status
     }
@@ -128,6 +156,7 @@ async fn a_panic_in_a_check_is_an_internal_error_and_the_service_lives_on() {
     assert_eq!(bench.push(&qr).await, (500, Some("UnknownError".into())));
     assert_eq!(bench.status().await, Status::ProvisioningFailed);
     assert!(bench.store.credentials().is_none());
+    assert!(bench.recorded(E::ProvisioningFailed, ErrorCode::UnknownError));
     bench.facts.0.store(false, Ordering::SeqCst);
     let qr = bench.open().await;
     assert_eq!(bench.push(&qr).await, (200, None));
@@ -158,6 +187,24 @@ async fn without_its_audit_record_there_is_no_pairing() {
     assert_eq!(refused.unwrap_err().code(), ErrorCode::StorageError);
     assert_eq!(bench.status().await, Status::Unprovisioned);
     assert!(bench.device.current_qr_code().await.is_none());
+    // The refusal is recorded once that can be, at the latest when the service stops.
+    bench.store.repair();
+    assert!(!bench.recorded(E::ActRefused, ErrorCode::StorageError));
+    bench.device.stop().await;
+    assert!(bench.recorded(E::ActRefused, ErrorCode::StorageError));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_qr_code_that_cannot_be_drawn_opens_no_pairing_and_is_recorded() {
+    let bench = Bench::new().await;
+    bench.renderer.0.store(true, Ordering::SeqCst);
+    let refused = bench
+        .device
+        .generate_provisioning_qr_code(&bench.device_id, LOOPBACK)
+        .await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::QrContentTooLong);
+    assert_eq!(bench.status().await, Status::Unprovisioned);
+    assert!(bench.recorded(E::ActRefused, ErrorCode::QrContentTooLong));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,8 +22,11 @@ impl Fault {
 }
 
 /// SQLite's result codes (<https://www.sqlite.org/rescode.html>).
+const READ_ONLY: u8 = 8;
+const IO: u8 = 10;
 const CORRUPT: u8 = 11;
 const FULL: u8 = 13;
+const CANNOT_OPEN: u8 = 14;
 /// With SQLCipher: not under this key.
 pub(crate) const NOT_A_DATABASE: u8 = 26;
 
@@ -42,6 +45,20 @@ impl fmt::Display for Fault {
                      key from the same backup, or remove the database to start as an unprovisioned device",
                 ),
                 Some(FULL) => f.write_str("the storage is full; make room and try again"),
+                Some(IO) => write!(
+                    f,
+                    "the storage failed to read or write ({error}). What was there before is kept. See whether the \
+                     storage is full, then check it and its file system, and try again"
+                ),
+                Some(READ_ONLY) => f.write_str(
+                    "the file system takes no writes, as when its storage fails. Check the storage, mount it for \
+                     writing, and try again",
+                ),
+                Some(CANNOT_OPEN) => write!(
+                    f,
+                    "it or a file beside it cannot be opened or made ({error}). See whether the storage is full, and that \
+                     directory and files are the service's own"
+                ),
                 _ => error.fmt(f),
             },
             Self::AnotherKey => f.write_str(

@@ -18,6 +18,8 @@ use crate::{my_turn, say};
 enum Failure {
     Full,
     Broken,
+    /// The file system turned read-only under the running device, as they do when their storage fails.
+    ReadOnly,
 }
 
 impl Failure {
@@ -25,6 +27,7 @@ impl Failure {
         match self {
             Self::Full => ("ENOSPC", true),
             Self::Broken => ("EIO", false),
+            Self::ReadOnly => ("EROFS", true),
         }
     }
 
@@ -33,6 +36,7 @@ impl Failure {
         match self {
             Self::Full => ["write", "pwrite64", "openat", "ftruncate"].contains(&call),
             Self::Broken => ["write", "pwrite64", "fsync", "fdatasync"].contains(&call),
+            Self::ReadOnly => ["pwrite64", "ftruncate"].contains(&call),
         }
     }
 }
@@ -72,7 +76,7 @@ fn it_answers_storage_error_and_loses_nothing_where_a_write_or_sync_fails() {
         let lines = tracer.lines();
         let found = points(&lines, &parse(&lines, &recorder.state()));
         for point in found {
-            for failure in [Failure::Full, Failure::Broken] {
+            for failure in [Failure::Full, Failure::Broken, Failure::ReadOnly] {
                 if failure.strikes(&point.name) {
                     work.push((act, failure, point.clone()));
                 }

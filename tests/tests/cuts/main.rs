@@ -8,6 +8,7 @@ mod faults;
 mod full;
 mod kill;
 mod power;
+mod refusals;
 mod site;
 mod trace;
 mod verdict;

@@ -178,6 +178,11 @@ impl Site {
         self.control("DELETE", "/v1/pairing", "")
     }
 
+    /// Any document of the control socket.
+    pub(crate) fn get(&self, path: &str) -> Result<HttpAnswer, Ended> {
+        self.control("GET", path, "")
+    }
+
     pub(crate) fn rotate_key(&self) -> Result<HttpAnswer, Ended> {
         self.control("POST", "/v1/store/rotate-key", "")
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use zmon_domain::audit::AuditEvent;
 
 use crate::{catalogue, certificates};
 
@@ -41,6 +42,20 @@ fn it_has_what_the_monitor_application_gets() {
 #[test]
 fn it_has_what_the_kiosk_page_uses() {
     is_committed("openapi-kiosk.json", &json(&zmon_local_api::openapi_kiosk()));
+}
+
+#[test]
+fn it_names_every_event_of_the_audit() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/audit.md");
+    let text = fs::read_to_string(path).unwrap();
+    let table = text.split_once("| event | what it means |").unwrap().1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let named: Vec<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+    let events: Vec<&str> = AuditEvent::ALL.iter().map(|event| event.as_str()).collect();
+    assert_eq!(
+        named, events,
+        "docs/audit.md does not name the events of the code in their order"
+    );
 }
 
 fn json(document: &Value) -> String {

@@ -10,6 +10,7 @@ mod hostile;
 mod interruption;
 mod key;
 mod killed;
+mod lost;
 mod rotation;
 mod sources;
 mod tampering;
