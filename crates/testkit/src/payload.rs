@@ -97,7 +97,6 @@ fn certificate(name: &str, serial: u8, now: Timestamp) -> CertificateDetails {
         extended_key_usage: None,
         name_constraints_critical: None,
         alternative_name_critical: None,
-        public_suffix_wildcard: false,
         common_names: vec![name.into()],
         dns_names: Vec::new(),
         uris: Vec::new(),

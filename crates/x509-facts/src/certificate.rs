@@ -113,7 +113,6 @@ fn details(der: &[u8], certificate: &X509Certificate<'_>) -> Option<CertificateD
         extended_key_usage: None,
         name_constraints_critical: None,
         alternative_name_critical: None,
-        public_suffix_wildcard: false,
         common_names: subject.iter_common_name().filter_map(name::text).collect(),
         dns_names: Vec::new(),
         uris: Vec::new(),
@@ -203,10 +202,7 @@ fn note_name(name: &GeneralName<'_>, details: &mut CertificateDetails) -> Option
     }
     details.malformed_name |= !form::is_name(name);
     match name {
-        GeneralName::DNSName(text) => {
-            details.public_suffix_wildcard |= form::is_public_suffix_wildcard(text);
-            details.dns_names.push((*text).to_owned());
-        }
+        GeneralName::DNSName(text) => details.dns_names.push((*text).to_owned()),
         GeneralName::URI(text) => details.uris.push((*text).to_owned()),
         GeneralName::IPAddress(octets) => details.addresses.push(address(octets)?),
         _ => {}

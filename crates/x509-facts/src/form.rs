@@ -71,14 +71,6 @@ fn is_address_range(octets: &[u8]) -> bool {
     bits.all(|bit| bit == 0)
 }
 
-/// Whether the name is a wildcard for whatever anybody registers below a public suffix.
-pub(crate) fn is_public_suffix_wildcard(name: &str) -> bool {
-    name.strip_prefix("*.").is_some_and(|parent| {
-        let parent = parent.to_ascii_lowercase();
-        psl::suffix(parent.as_bytes()).is_some_and(|suffix| suffix.as_bytes() == parent.as_bytes())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,21 +151,5 @@ mod tests {
             permitted_subtrees: None,
             excluded_subtrees: some(GeneralName::DNSName("example.org")),
         }));
-    }
-
-    #[test]
-    fn it_knows_wildcards_that_stand_for_strangers_names() {
-        for name in ["*.com", "*.co.uk", "*.CO.UK", "*.s3.amazonaws.com"] {
-            assert!(is_public_suffix_wildcard(name), "{name}");
-        }
-        for name in [
-            "*.example.com",
-            "*.example.co.uk",
-            "*.hospital.internal",
-            "co.uk",
-            "a.co.uk",
-        ] {
-            assert!(!is_public_suffix_wildcard(name), "{name}");
-        }
     }
 }

@@ -136,8 +136,6 @@ pub struct CertificateDetails {
     pub name_constraints_critical: Option<bool>,
     /// Whether the subject alternative name is critical, where present.
     pub alternative_name_critical: Option<bool>,
-    /// Whether a wildcard among the DNS names stands for all names below a public suffix, such as `*.co.uk`.
-    pub public_suffix_wildcard: bool,
     /// Common names of the subject.
     pub common_names: Vec<String>,
     /// DNS names of the subject alternative name.

@@ -211,8 +211,4 @@ reasons! {
     CommonNameElsewhere:
         "the common name reads like a host's, but is no subject alternative name, letter for letter",
         "CA/B BR, 7.1.4.3";
-    /// A wildcard for everybody's names.
-    PublicSuffixWildcard:
-        "a wildcard among the DNS names stands for all names below a public suffix",
-        "CA/B BR, 3.2.2.6";
 }

@@ -57,7 +57,6 @@ fn certificate(name: &str) -> CertificateDetails {
         extended_key_usage: None,
         name_constraints_critical: None,
         alternative_name_critical: None,
-        public_suffix_wildcard: false,
         common_names: vec![name.into()],
         dns_names: vec![],
         uris: vec![],
@@ -270,7 +269,6 @@ const CASES: &[Case] = &[
     (|f| details(&mut f.server.as_mut().unwrap().certificates, 1).dns_names.clear(), SERVER, Some(1), Reason::OtherHost),
     (|f| server(f).common_names = vec!["server.example.com".into()], SERVER, Some(1), Reason::CommonNameElsewhere),
     (|f| server(f).common_names = vec!["Server.example.org".into()], SERVER, Some(1), Reason::CommonNameElsewhere),
-    (|f| server(f).public_suffix_wildcard = true, SERVER, Some(1), Reason::PublicSuffixWildcard),
 ];
 
 #[test]
@@ -385,7 +383,7 @@ fn it_judges_without_device_and_host_what_does_not_depend_on_them() {
     let mut facts = good();
     details(&mut facts.client.certificates, 1).common_names.clear();
     server(&mut facts).dns_names.clear();
-    server(&mut facts).public_suffix_wildcard = true;
+    server(&mut facts).common_names = vec!["other.hospital.example".into()];
     let criteria = Criteria {
         device_id: None,
         server_host: None,
@@ -393,7 +391,7 @@ fn it_judges_without_device_and_host_what_does_not_depend_on_them() {
         synchronised: true,
     };
     let reasons: Vec<_> = objections(&facts, &criteria).iter().map(|one| one.reason).collect();
-    assert_eq!(reasons, [Reason::PublicSuffixWildcard]);
+    assert_eq!(reasons, [Reason::CommonNameElsewhere]);
 }
 
 #[test]

@@ -451,13 +451,10 @@ fn of_leaves() -> Vec<Case> {
     let other_device = client(&|leaf| leaf.but(|leaf| leaf.common_name = "ZM-ICU-MON-05".into()));
     let other_host = server(&|leaf| leaf.with(Extension::alternative_names(&[AlternativeName::Dns("other.example")])));
     let other_common_name = server(&|leaf| leaf.but(|leaf| leaf.common_name = "other.hospital.example".into()));
-    let everybody = [AlternativeName::Dns(HOST), AlternativeName::Dns("*.co.uk")];
-    let everybody = server(&|leaf| leaf.with(Extension::alternative_names(&everybody)));
     cases.extend([
         case(other_device, CLIENT, 1, Reason::OtherDevice),
         case(other_host, SERVER, 1, Reason::OtherHost),
         case(other_common_name, SERVER, 1, Reason::CommonNameElsewhere),
-        case(everybody, SERVER, 1, Reason::PublicSuffixWildcard),
     ]);
     cases
 }

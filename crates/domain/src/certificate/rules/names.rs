@@ -28,7 +28,6 @@ pub(super) fn of_server(leaf: &CertificateDetails, host: Option<&ServerHost>) ->
                 .any(|name| reads_like_host(name) && !is_alternative_name(leaf, name)),
             Reason::CommonNameElsewhere,
         ),
-        (leaf.public_suffix_wildcard, Reason::PublicSuffixWildcard),
     ])
 }
 
