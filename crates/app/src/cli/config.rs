@@ -37,6 +37,8 @@ pub(super) enum ConfigCommand {
     },
     /// Write what is installed to files of a folder, for the monitor application; recorded in the audit
     Export(ExportArgs),
+    /// Write an example of a configuration file, with every key
+    Example,
     /// Write the reference of all configuration keys
     #[command(hide = true)]
     Reference,
@@ -57,6 +59,10 @@ pub(super) struct ExportArgs {
 
 pub(super) async fn config(command: &ConfigCommand, inputs: &Inputs) -> Result<Exit, Failure> {
     match command {
+        ConfigCommand::Example => {
+            print(&keys::example_file());
+            Ok(Exit::Done)
+        }
         ConfigCommand::Reference => {
             print(&keys::reference());
             Ok(Exit::Done)

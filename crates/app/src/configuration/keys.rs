@@ -161,6 +161,64 @@ pub fn reference() -> String {
     text
 }
 
+/// What a key could be set to, as TOML.
+fn example(key: &Key) -> String {
+    let value = key.default.unwrap_or(match key.name {
+        "device.id" => "ZM-ICU-MON-04",
+        "device.serial_number" => "ZM-2024-0001234",
+        "device.address" => "10.1.50.104",
+        "listener.bind" => "10.1.50.104",
+        "store.key_credential" => "store-key",
+        "store.key_command" => r#"["/usr/bin/rpi-fw-crypto", "hmac", "--in", "/etc/zmon-provision/store-label", "--key-id", "1", "--out", "/dev/stdout"]"#,
+        "trust.hmac_key_file" => "/var/lib/zmon-provision/device.key",
+        "trust.ed25519_public_key_file" => "/etc/zmon-provision/station.pub",
+        "application.group" => "zmon-application",
+        "admin.pin_hash_file" => "/etc/zmon-provision/admin.pin",
+        // A key without a default needs an example: the test of the file finds it.
+        _ => "",
+    });
+    match key.kind {
+        Kind::Text => format!("\"{value}\""),
+        Kind::Number | Kind::Flag | Kind::List => value.to_owned(),
+    }
+}
+
+/// What an example sets; the other keys stand in it as comments.
+const SET_IN_EXAMPLE: [&str; 5] = [
+    DEVICE_ID.name,
+    DEVICE_SERIAL_NUMBER.name,
+    DEVICE_ADDRESS.name,
+    TRUST_HMAC_KEY_FILE.name,
+    ADMIN_PIN_HASH_FILE.name,
+];
+
+/// `deploy/config.toml`: an example with every key.
+#[must_use]
+pub fn example_file() -> String {
+    let mut text = format!(
+        "# Example of {DEFAULT_FILE}, written by `zmon-provision config example`. What is commented out has the value that it has\n\
+         # anyway, or is left unset. Secrets stand in files of their own.\n"
+    );
+    let mut section = "";
+    for key in ALL {
+        let (its_section, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if section != its_section {
+            section = its_section;
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "\n[{section}]\n");
+        }
+        let mark = if SET_IN_EXAMPLE.contains(&key.name) { "" } else { "# " };
+        let _ = write!(
+            text,
+            "# {}\n# Value: {}\n{mark}{name} = {}\n",
+            key.doc,
+            key.expected,
+            example(key)
+        );
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use zmon_domain::identity::{DeviceId, SerialNumber};
@@ -185,5 +243,23 @@ mod tests {
             reference(),
             "write it anew: cargo run -q --bin zmon-provision -- config reference > docs/configuration.md"
         );
+    }
+
+    #[test]
+    fn has_an_example_that_can_be_read_whole() {
+        let example = example_file();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/config.toml");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(
+            committed, example,
+            "write it anew: cargo run -q --bin zmon-provision -- config example > deploy/config.toml"
+        );
+        for key in ALL {
+            let line = format!("{} = {}", key.name, super::example(key));
+            let value: toml::Table = line.parse().unwrap_or_else(|fault| panic!("{line}: {fault}"));
+            assert!(!value.is_empty() && !line.ends_with("\"\""), "{line}");
+        }
+        let set: toml::Table = example.parse().unwrap();
+        assert_eq!(set["device"]["id"].as_str(), Some("ZM-ICU-MON-04"));
     }
 }
