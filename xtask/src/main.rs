@@ -5,6 +5,7 @@
     reason = "the commands of this crate speak to the person who typed them"
 )]
 
+mod bench;
 mod demo;
 mod dist;
 mod docs;
@@ -12,6 +13,7 @@ mod gate;
 mod inspect;
 mod kit;
 mod layers;
+mod lifecycle;
 mod process;
 mod vectors;
 mod workspace;
@@ -23,6 +25,7 @@ use anyhow::Result;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum as _};
 
 use crate::dist::Target;
+use crate::lifecycle::Outcome;
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -70,6 +73,10 @@ enum Command {
         #[arg(long)]
         target: Option<Target>,
     },
+    /// Install, start, upgrade and purge the Debian package in a container, with the programs of this machine.
+    Lifecycle,
+    /// Measure how long a device takes to be ready for pairing, and its memory.
+    Bench,
     /// Provision a device in front of your eyes: two real processes, from the QR code to a restart.
     Demo {
         /// Leave the device running and its files in place.
@@ -107,6 +114,11 @@ fn run(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Bench => bench::run(&workspace).map(|report| done(&report)),
+        Command::Lifecycle => match lifecycle::run(&workspace)? {
+            Outcome::Passed(checks) => Ok(done(&format!("the package did what it should: {checks} checks"))),
+            Outcome::Impossible(why) => anyhow::bail!("the package cannot be tried here: {why}"),
+        },
         Command::Demo { keep, device } => demo::run(&workspace, device.as_deref(), keep).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -24,6 +24,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// Where it cannot be started or ends with another status than success.
 pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
+/// Runs a program and gives what it writes.
+///
+/// # Errors
+/// Where it cannot be started, ends with another status than success, or writes no text.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()
         .with_context(|| format!("cannot start {}", Line(command)))?;
@@ -35,7 +43,7 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
         Line(command),
         output.status
     );
-    Ok(())
+    String::from_utf8(output.stdout).with_context(|| format!("{} wrote no text", Line(command)))
 }
 
 /// Runs a program to its end and hands over each line of its output, both streams in the order of writing.

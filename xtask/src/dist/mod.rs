@@ -1,5 +1,8 @@
 //! `cargo xtask dist`: the device's program for ARM, built, inspected and named by version and commit.
 
+mod openssl;
+mod package;
+mod sbom;
 mod tools;
 
 use std::fs;
@@ -13,6 +16,8 @@ use clap::ValueEnum;
 use crate::inspect::{self, Expectations};
 use crate::process::{self, Stopwatch};
 use crate::workspace::Workspace;
+use openssl::Openssl;
+pub(crate) use package::Package;
 use tools::Tools;
 
 /// The oldest glibc that a device may have: Debian 11.
@@ -20,6 +25,14 @@ const GLIBC: &str = "2.31";
 /// What is built.
 const PACKAGE: &str = "zmon-app";
 const PROGRAM: &str = "zmon-provision";
+/// How C code is compiled. Nothing unwinds through it.
+const C_FLAGS: &str = "-fstack-protector-strong -D_FORTIFY_SOURCE=2 -fno-asynchronous-unwind-tables -fno-unwind-tables";
+/// What SQLite need not do for us.
+const WITHOUT_SQLITE: [&str; 5] = ["FTS3", "FTS3_PARENTHESIS", "FTS5", "RTREE", "DBSTAT_VTAB"];
+/// Its bill of materials, beside it.
+const MATERIALS: &str = "zmon-provision.cdx.json";
+/// How cargo builds it.
+const PROFILE: &str = "dist";
 
 /// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,6 +55,14 @@ impl Target {
         match self {
             Self::Aarch64 => "aarch64",
             Self::Armv7 => "armv7",
+        }
+    }
+
+    /// Debian's name of it.
+    const fn architecture(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "arm64",
+            Self::Armv7 => "armhf",
         }
     }
 
@@ -82,14 +103,25 @@ pub(crate) fn run(workspace: &Workspace, targets: &[Target], twice: bool) -> Res
             );
         }
         let program = target.program(workspace);
-        fs::create_dir_all(program.parent().context("a program is in a folder")?)?;
+        let folder = program.parent().context("a program is in a folder")?;
+        fs::create_dir_all(folder)?;
         fs::copy(&built, &program).with_context(|| format!("cannot write {}", program.display()))?;
+        let materials = folder.join(MATERIALS);
+        fs::write(&materials, sbom::write(workspace, &source, *target)?)?;
+        let package = Package {
+            architecture: target.architecture(),
+            version: env!("CARGO_PKG_VERSION"),
+            program: &program,
+            materials: Some(&materials),
+            seconds: &source.seconds,
+        };
+        println!("packed {}", package.write(workspace, folder)?.display());
         println!(
             "built {} in {seconds} s{}",
             program.display(),
             if twice { ", twice the same" } else { "" }
         );
-        match emulated(&program, *target) {
+        match emulate(workspace, *target) {
             Ok(script) => println!("to see it here: cargo xtask demo --device {}", script.display()),
             Err(missing) => println!("it cannot be run here: {missing:#}"),
         }
@@ -110,27 +142,30 @@ pub(crate) fn inspect(workspace: &Workspace, target: Target) -> Result<String> {
     inspect::check(&program, &target.expectations(workspace)?, &builder(workspace)?)
 }
 
+/// Why the targets cannot be built and run on this machine, after an attempt to install what is missing.
+pub(crate) fn impossible(workspace: &Workspace, targets: &[Target]) -> Option<String> {
+    let ready = || {
+        Tools::prepare(workspace)?;
+        targets.iter().try_for_each(|target| {
+            tools::standard_library(*target)?;
+            emulator(*target).map(drop)
+        })
+    };
+    ready().err().map(|error| format!("{error:#}"))
+}
+
 /// What is built: which commit, and when it was made.
-struct Source {
+pub(crate) struct Source {
     commit: String,
-    seconds: String,
+    /// Since 1970.
+    pub(crate) seconds: String,
 }
 
 impl Source {
-    fn read(workspace: &Workspace) -> Result<Self> {
+    pub(crate) fn read(workspace: &Workspace) -> Result<Self> {
         let git = |arguments: &[&str]| {
-            let output = Command::new("git")
-                .arg("-C")
-                .arg(workspace.root())
-                .args(arguments)
-                .output()
-                .context("cannot start git")?;
-            ensure!(
-                output.status.success(),
-                "git cannot tell the commit: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-            Ok::<_, anyhow::Error>(String::from_utf8(output.stdout)?.trim().to_owned())
+            let said = process::output(Command::new("git").arg("-C").arg(workspace.root()).args(arguments));
+            Ok::<_, anyhow::Error>(said.context("git cannot tell the commit")?.trim().to_owned())
         };
         let mut commit = git(&["rev-parse", "--short=12", "HEAD"])?;
         if !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
@@ -143,8 +178,10 @@ impl Source {
     }
 }
 
+/// Builds the program below `target/dist/NAME`.
 fn build(workspace: &Workspace, tools: &Tools, source: &Source, target: Target, name: &str) -> Result<PathBuf> {
     let built = folder(workspace).join(name);
+    let openssl = Openssl::prepare(workspace, tools, source, target, &built)?;
     let mut remap = String::new();
     let mut prefixes = String::new();
     for (path, neutral) in paths(workspace, &built)? {
@@ -152,9 +189,19 @@ fn build(workspace: &Workspace, tools: &Tools, source: &Source, target: Target, 
         prefixes += &format!(" -ffile-prefix-map={path}={neutral}");
     }
     let mut command = workspace.plain_cargo("zigbuild");
-    tools.use_in(&mut command);
+    tools.use_in(&mut command, &[]);
+    openssl.use_in(&mut command, target);
     command
-        .args(["--release", "--locked", "-p", PACKAGE, "--bin", PROGRAM, "--target"])
+        .args([
+            "--profile",
+            PROFILE,
+            "--locked",
+            "-p",
+            PACKAGE,
+            "--bin",
+            PROGRAM,
+            "--target",
+        ])
         .arg(format!("{}.{GLIBC}", target.triple()))
         .env("CARGO_TARGET_DIR", &built)
         .env("SOURCE_DATE_EPOCH", &source.seconds)
@@ -162,10 +209,14 @@ fn build(workspace: &Workspace, tools: &Tools, source: &Source, target: Target, 
         .env("RUSTFLAGS", remap.trim())
         .env(
             format!("CFLAGS_{}", target.triple().replace('-', "_")),
-            format!("-fstack-protector-strong -D_FORTIFY_SOURCE=2{prefixes}"),
+            format!("{C_FLAGS}{prefixes}"),
+        )
+        .env(
+            "LIBSQLITE3_FLAGS",
+            WITHOUT_SQLITE.map(|what| format!("-USQLITE_ENABLE_{what}")).join(" "),
         );
     process::run(&mut command)?;
-    Ok(built.join(target.triple()).join("release").join(PROGRAM))
+    Ok(built.join(target.triple()).join(PROFILE).join(PROGRAM))
 }
 
 /// Paths of this machine that compilers write into what they make, and what stands there instead.
@@ -202,8 +253,8 @@ fn cargo_home() -> Result<PathBuf> {
         .context("neither CARGO_HOME nor HOME is set")
 }
 
-/// Writes a script beside a program that runs it on this machine, by emulation.
-fn emulated(program: &Path, target: Target) -> Result<PathBuf> {
+/// The emulator for the target, and where its C library is.
+fn emulator(target: Target) -> Result<(&'static str, &'static str)> {
     let (emulator, libraries) = match target {
         Target::Aarch64 => ("qemu-aarch64-static", "/usr/aarch64-linux-gnu"),
         Target::Armv7 => ("qemu-arm-static", "/usr/arm-linux-gnueabihf"),
@@ -212,7 +263,18 @@ fn emulated(program: &Path, target: Target) -> Result<PathBuf> {
         Command::new(emulator).arg("--version").output().is_ok() && Path::new(libraries).exists(),
         "{emulator} or {libraries} is missing (Debian: qemu-user-static, libc6-arm64-cross, libc6-armhf-cross)"
     );
-    let script = program.with_file_name("emulated");
+    Ok((emulator, libraries))
+}
+
+/// Where the script is that `dist` leaves beside a program, and which runs it on this machine.
+pub(crate) fn emulated(workspace: &Workspace, target: Target) -> PathBuf {
+    target.program(workspace).with_file_name("emulated")
+}
+
+/// Writes it.
+fn emulate(workspace: &Workspace, target: Target) -> Result<PathBuf> {
+    let (emulator, libraries) = emulator(target)?;
+    let (script, program) = (emulated(workspace, target), target.program(workspace));
     fs::write(
         &script,
         format!(

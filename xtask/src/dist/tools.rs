@@ -1,7 +1,7 @@
 //! The cross compiler and the standard library for a target: found or installed, and said.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -33,10 +33,16 @@ impl Tools {
         })
     }
 
-    /// Has `command` find them first.
-    pub(super) fn use_in(&self, command: &mut Command) {
+    /// Zig itself, as PyPI's package has it.
+    pub(super) fn zig(&self) -> PathBuf {
+        self.programs.join("python-zig")
+    }
+
+    /// Has `command` find them first, but for what is in `before`.
+    pub(super) fn use_in(&self, command: &mut Command, before: &[&Path]) {
         let others = crate::process::variable("PATH").unwrap_or_default();
-        let all = [self.programs.clone()].into_iter().chain(env::split_paths(&others));
+        let before = before.iter().map(|folder| folder.to_path_buf());
+        let all = before.chain([self.programs.clone()]).chain(env::split_paths(&others));
         if let Ok(path) = env::join_paths(all) {
             command.env("PATH", path);
         }

@@ -9,7 +9,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
 
+use crate::dist::{self, Target};
+use crate::lifecycle::{self, Outcome};
 use crate::process::{self, Stopwatch};
 use crate::workspace::Workspace;
 use crate::{demo, docs, layers};
@@ -44,9 +47,13 @@ pub(crate) fn run(workspace: &Workspace, commands: &[String]) -> Result<ExitCode
         gate.stage("strangers", || strangers::prepare(workspace));
         gate.tests(workspace);
         gate.demonstration(workspace);
+        gate.package(workspace);
+        gate.device(workspace);
     } else {
         gate.skipped.push("tests: the workspace does not build".to_owned());
-        gate.skipped.push("demo: the workspace does not build".to_owned());
+        for stage in ["demo", "package", "device"] {
+            gate.skipped.push(format!("{stage}: the workspace does not build"));
+        }
     }
     Ok(gate.summary())
 }
@@ -130,16 +137,54 @@ impl Gate {
         }
     }
 
+    /// The package's life in a container.
+    fn package(&mut self, workspace: &Workspace) {
+        let mut checked = 0;
+        let mut skipped = None;
+        self.stage("package", || match lifecycle::run(workspace)? {
+            Outcome::Passed(checks) => {
+                checked = checks;
+                Ok(format!("{checks} checks"))
+            }
+            Outcome::Impossible(why) => {
+                skipped = Some(format!("package: {why}"));
+                Ok("skipped".to_owned())
+            }
+        });
+        self.passed += usize::from(checked > 0);
+        self.skipped.extend(skipped);
+    }
+
+    /// The device's programs for ARM: built, inspected, and run through the demonstration by emulation.
+    fn device(&mut self, workspace: &Workspace) {
+        let targets = Target::value_variants();
+        if let Some(why) = dist::impossible(workspace, targets) {
+            self.skipped.push(format!("device: {why}"));
+            return;
+        }
+        if self.stage("device", || dist::run(workspace, targets, false)) {
+            self.passed += targets.len();
+            for target in targets {
+                let program = dist::emulated(workspace, *target);
+                if self.stage(target.triple(), || {
+                    demo::run(workspace, Some(&program), false).map(|()| String::new())
+                }) {
+                    self.passed += 1;
+                }
+            }
+        }
+    }
+
     /// Prints what happened. The last line is the summary, alone.
     fn summary(&self) -> ExitCode {
-        println!("\n{:<12} {:<7} {:>8}", "stage", "result", "seconds");
+        println!("\n{:<28} {:<7} {:>8}", "stage", "result", "seconds");
         for stage in &self.stages {
             let (result, note) = match &stage.outcome {
                 Ok(note) => ("ok", note.as_str()),
                 Err(_) => ("FAILED", ""),
             };
             let line = format!(
-                "{:<12} {result:<7} {:>8.1}  {note}",
+                "{:<28} {result:<7} {:>8.1}  {note}",
                 stage.name,
                 stage.duration.as_secs_f64()
             );

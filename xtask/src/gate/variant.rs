@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::process;
 use crate::workspace::Workspace;
@@ -46,13 +46,7 @@ fn features(workspace: &Workspace, chosen: &[&str]) -> Result<String> {
     let mut command: Command = workspace.plain_cargo("tree");
     command.args(["-p", PROGRAM, "--edges", "normal,build", "--prefix", "none"]);
     command.args(["--format", "{p}|{f}"]).args(chosen);
-    let output = command.output().context("cargo tree cannot be started")?;
-    ensure!(
-        output.status.success(),
-        "cargo tree failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).context("cargo tree wrote no text")
+    process::output(&mut command)
 }
 
 /// The packages whose features name what is for development alone.
