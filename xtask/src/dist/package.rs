@@ -14,11 +14,14 @@ use crate::workspace::Workspace;
 /// Scripts that dpkg runs.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 /// What is taken from the repository: from where, and to where.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 8] = [
     (
         "deploy/zmon-provision.service",
         "usr/lib/systemd/system/zmon-provision.service",
     ),
+    // Not enabled: a monitor may have no display of its own.
+    ("deploy/zmon-kiosk.service", "usr/lib/systemd/system/zmon-kiosk.service"),
+    ("docs/kiosk.md", "usr/share/doc/zmon-provision/kiosk.md"),
     ("deploy/debian/copyright", "usr/share/doc/zmon-provision/copyright"),
     ("docs/deployment.md", "usr/share/doc/zmon-provision/deployment.md"),
     ("docs/configuration.md", "usr/share/doc/zmon-provision/configuration.md"),

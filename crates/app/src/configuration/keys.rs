@@ -173,6 +173,7 @@ fn example(key: &Key) -> String {
         "trust.hmac_key_file" => "/var/lib/zmon-provision/device.key",
         "trust.ed25519_public_key_file" => "/etc/zmon-provision/station.pub",
         "application.group" => "zmon-application",
+        "kiosk.group" => "zmon-kiosk",
         "admin.pin_hash_file" => "/etc/zmon-provision/admin.pin",
         // A key without a default needs an example: the test of the file finds it.
         _ => "",
