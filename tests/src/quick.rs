@@ -187,6 +187,10 @@ impl PairingListener for NoListener {
     }
 
     async fn close(&self) {}
+
+    async fn is_open(&self) -> bool {
+        false
+    }
 }
 
 /// Forgets at once what it is told, but gives others their turn while it installs.

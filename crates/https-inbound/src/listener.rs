@@ -152,6 +152,11 @@ impl<C: Clock> PairingListener for HttpsInbound<C> {
             info!("no longer listening");
         }
     }
+
+    async fn is_open(&self) -> bool {
+        let open = self.open.lock().await;
+        open.as_ref().is_some_and(|open| !open.accepting.is_finished())
+    }
 }
 
 impl<C> fmt::Debug for HttpsInbound<C> {

@@ -96,6 +96,7 @@ impl Route {
             takes,
             query: None,
             status: 200,
+            other_status: None,
             answers,
             refusals: refuses.iter().copied().map(crate::openapi::refusal).collect(),
         }

@@ -97,6 +97,7 @@ function draw() {
   if (!["UNPROVISIONED", "READY_TO_PAIR"].includes(report.status)) expired = false;
   if (report.installed) drawInstalled(report.installed);
   if (report.failure) drawFailure(report.failure);
+  at("warning").textContent = catalogues[language].warnings[report.storageWarning?.code] ?? "";
   drawQuestion(report.confirmation);
   drawPhase(report.phase);
   show(VIEWS[report.status]());

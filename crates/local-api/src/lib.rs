@@ -33,6 +33,6 @@ pub use reading::{
 pub use routes::PairingDefaults;
 pub use server::{serve, serve_application, serve_kiosk};
 pub use view::{
-    CertificateView, CertificatesView, ConfirmationAnswer, ConfirmationView, DestructionView, FailureView,
+    CertificateView, CertificatesView, ConfirmationAnswer, ConfirmationView, DestructionView, FailureView, HealthView,
     InstalledView, PairingRequest, PairingView, ReceiptView, SettingsView, StatusView, WarningView,
 };

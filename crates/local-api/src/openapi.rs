@@ -3,6 +3,7 @@
 use zmon_domain::error::ErrorCode;
 use zmon_domain::status::ProvisioningStatus;
 use zmon_openapi::{Body, Interface, Operation, Refusal, schema_of};
+use zmon_ports::ListenerHealth;
 
 use crate::problem::{HOST_FOREIGN, ORIGIN_FOREIGN, Own, Problem, REQUEST_INVALID, TOKEN_REQUIRED, http_status};
 use crate::table::{Route, Socket};
@@ -30,7 +31,7 @@ What the page on the monitor's own display uses, as HTTP/1.1 on loopback. Served
 configuration is set; the page itself and its files are below `/`.
 
 Every request has to name the page's own address in `Host`, and must not come from another site (`Origin`, `Sec-Fetch-Site`); one that
-changes something has to have an `Origin`. Every path needs the token from the file that `kiosk.start_file` names, as
+changes something has to have an `Origin`. Every path but `/v1/health` needs the token from the file that `kiosk.start_file` names, as
 `Authorization: Bearer`. Every refusal is an `application/problem+json` (RFC 9457) with `code` and `nextAction`.";
 
 /// The control API as an OpenAPI 3.1 document, in JSON.
@@ -105,6 +106,7 @@ pub(crate) fn operation<Takes: Body, Answers: Body>(
         takes,
         query: Takes::query(),
         status: route.status().as_u16(),
+        other_status: route.other_status().map(|status| status.as_u16()),
         answers: Answers::content(),
         refusals,
     }
@@ -131,6 +133,11 @@ fn own_refusal(own: Own) -> Refusal {
         title: own.title,
         header: (own == TOKEN_REQUIRED).then_some(("WWW-Authenticate", "`Bearer`.")),
     }
+}
+
+/// The spelling of what the listener may be.
+pub(crate) fn listener_healths() -> [&'static str; 3] {
+    ListenerHealth::ALL.map(ListenerHealth::as_str)
 }
 
 /// The spelling of every status.

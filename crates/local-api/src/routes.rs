@@ -30,8 +30,8 @@ use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationV
 use crate::server::Served;
 use crate::table::{Route, Socket};
 use crate::view::{
-    AdministratorPin, ConfirmationAnswer, DestructionView, PairingCodeView, PairingRequest, PairingView, ReceiptView,
-    StatusView,
+    AdministratorPin, ConfirmationAnswer, DestructionView, HealthView, PairingCodeView, PairingRequest, PairingView,
+    ReceiptView, StatusView,
 };
 
 /// Largest request body in bytes.
@@ -42,6 +42,8 @@ const AUDIT_PAGE: u32 = 256;
 const MAX_AUDIT_PAGE: u32 = 1000;
 /// How many bytes the document with the pairing code takes, at most.
 const CODE_ROOM: usize = 64;
+/// How long the service may take to say how it is.
+const HEALTH_TIME: Duration = Duration::from_secs(2);
 /// How long a request body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -83,7 +85,9 @@ impl<S: Served> Api<S> {
         let mut answer = match here().find(|route| route.method() == request.method()) {
             Some(route) => match self.carry_out(route, &query, request.into_body()).await {
                 Ok(mut answer) => {
-                    *answer.status_mut() = route.status();
+                    if Some(answer.status()) != route.other_status() {
+                        *answer.status_mut() = route.status();
+                    }
                     answer
                 }
                 Err(problem) => refusal(&problem),
@@ -114,6 +118,7 @@ impl<S: Served> Api<S> {
     {
         match route {
             Route::Status => Ok(self.status().await),
+            Route::Health => Ok(self.health().await),
             Route::Receipt => self.receipt().await,
             Route::OpenPairing => self.open_pairing(body).await,
             Route::CancelPairing => {
@@ -190,6 +195,17 @@ impl<S: Served> Api<S> {
 
     async fn status(&self) -> Answer {
         json_answer(&StatusView::from(&self.service.get_status().await))
+    }
+
+    /// A service that is held up is not healthy.
+    async fn health(&self) -> Answer {
+        let health = tokio::time::timeout(HEALTH_TIME, self.service.health()).await;
+        let health = health.map_or_else(|_| HealthView::default(), HealthView::from);
+        let mut answer = json_answer(&health);
+        if !health.healthy {
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        answer
     }
 
     async fn receipt(&self) -> Result<Answer, Box<Problem>> {

@@ -11,8 +11,8 @@ use crate::events::EventView;
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 #[cfg(feature = "openapi")]
 use crate::view::{
-    AdministratorPin, ConfirmationAnswer, DestructionView, PairingCodeView, PairingRequest, PairingView, ReceiptView,
-    StatusView,
+    AdministratorPin, ConfirmationAnswer, DestructionView, HealthView, PairingCodeView, PairingRequest, PairingView,
+    ReceiptView, StatusView,
 };
 
 /// Who is at the other end.
@@ -27,11 +27,13 @@ pub(crate) enum Socket {
 }
 
 /// A row: documentation (its first line is the summary), name, method and path; what the body holds; status and contents
-/// of success; every code of the catalogue that the use case can refuse with. How a body that is too long, too late or not
+/// of success, with another status that the same contents may have; every code of the catalogue that the use case can refuse with. How a body that is too long, too late or not
 /// understood is refused goes without saying.
 ///
 /// `on` says on which sockets it is; without it, on the control socket alone.
 macro_rules! routes {
+    (@other) => { None };
+    (@other $other:ident) => { Some(StatusCode::$other) };
     (@sockets) => { &[Socket::Control] };
     (@sockets $($socket:ident),+) => { &[$(Socket::$socket),+] };
     ($(
@@ -39,7 +41,7 @@ macro_rules! routes {
         $route:ident: $method:ident $path:literal,
         $(on [$($socket:ident),+],)?
         takes $takes:ty,
-        answers $status:ident $answers:ty,
+        answers $status:ident $(| $other:ident)? $answers:ty,
         refuses [$($code:ident),* $(,)?];
     )*) => {
         /// What is behind a path and a method.
@@ -69,6 +71,11 @@ macro_rules! routes {
                 match self { $(Self::$route => StatusCode::$status,)* }
             }
 
+            /// The status that the same answer may have instead.
+            pub(crate) const fn other_status(self) -> Option<StatusCode> {
+                match self { $(Self::$route => routes!(@other $($other)?),)* }
+            }
+
             /// What it says about itself.
             #[cfg(feature = "openapi")]
             pub(crate) fn operation(self) -> Operation {
@@ -89,6 +96,13 @@ routes! {
         on [Control, Kiosk],
         takes Nothing,
         answers OK Json<StatusView>,
+        refuses [];
+
+    /// How the service is, for a watchdog; on the kiosk page's listener without a token. 503 where something is at fault.
+    Health: GET "/v1/health",
+        on [Control, Kiosk],
+        takes Nothing,
+        answers OK | SERVICE_UNAVAILABLE Json<HealthView>,
         refuses [];
 
     /// The receipt that the sender of the installed configuration got.

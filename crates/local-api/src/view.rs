@@ -6,7 +6,7 @@ use zmon_domain::error::ProvisioningError;
 use zmon_domain::result::InstalledConfiguration;
 use zmon_domain::secret::SecretText;
 use zmon_domain::settings::Settings;
-use zmon_ports::{PendingConfirmation, StatusReport};
+use zmon_ports::{Health, PendingConfirmation, StatusReport};
 
 /// Where the device stands. Members that do not apply are null.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +185,33 @@ pub struct PairingView {
 pub(crate) struct PairingCodeView<'a> {
     /// Six characters.
     pub(crate) pairing_code: &'a str,
+}
+
+/// How the service is. What could not be learned within two seconds is null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct HealthView {
+    /// Whether nothing is at fault; then the status is 200, else 503.
+    pub healthy: bool,
+    /// Whether the store answers.
+    pub store_open: Option<bool>,
+    /// The HTTPS listener: `OPEN`, `CLOSED` as it should be, or `MISSING` although a session is open.
+    #[cfg_attr(feature = "openapi", schemars(extend("enum" = crate::openapi::listener_healths())))]
+    pub listener: Option<String>,
+    /// Whether the kernel says that the clock is synchronised; no fault where it is not.
+    pub time_synchronised: Option<bool>,
+}
+
+impl From<Health> for HealthView {
+    fn from(health: Health) -> Self {
+        Self {
+            healthy: health.is_good(),
+            store_open: Some(health.store_open),
+            listener: Some(health.listener.as_str().into()),
+            time_synchronised: Some(health.time_synchronised),
+        }
+    }
 }
 
 /// `{"pin":...}`, erased on drop.

@@ -366,6 +366,19 @@ async fn it_gives_nothing_to_another_user_of_the_device() {
 }
 
 #[tokio::test]
+async fn it_tells_a_watchdog_without_a_token_how_the_service_is() {
+    let page = Page::start().await;
+    let host = page.host();
+    let answer = page.send("GET /v1/health", &[("host", &host)], "").await;
+    assert_eq!(answer.status(), 200);
+    assert!(answer.body.contains("\"healthy\":true"), "{}", answer.body);
+    page.service.health_with(None);
+    assert_eq!(page.send("GET /v1/health", &[("host", &host)], "").await.status(), 503);
+    let foreign = [("host", host.as_str()), ("sec-fetch-site", "cross-site")];
+    assert_eq!(page.send("GET /v1/health", &foreign, "").await.status(), 403);
+}
+
+#[tokio::test]
 async fn it_lets_the_page_see_and_do_what_a_person_at_the_screen_may() {
     let page = Page::start().await;
     assert!(page.own("GET /v1/status", "").await.body.contains("READY_TO_PAIR"));

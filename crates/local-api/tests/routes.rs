@@ -30,7 +30,7 @@ use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus};
 use zmon_domain::time::Timestamp;
 use zmon_local_api::{PairingDefaults, serve};
-use zmon_ports::PendingConfirmation;
+use zmon_ports::{Health, ListenerHealth, PendingConfirmation};
 use zmon_testkit::fake_service::{Call, FakeService, installed, report, result};
 
 const PAIRING_CODE: &str = "X7Y9Z2";
@@ -162,6 +162,55 @@ async fn tells_the_phase_of_a_payload_that_is_being_checked() {
     server.service.report_with(checking);
     let (_, status) = server.json("GET", "/v1/status", "").await;
     assert_eq!(status["phase"], "CHECKING_CERTIFICATES");
+}
+
+#[tokio::test]
+async fn tells_a_watchdog_how_the_service_is() {
+    let server = Server::start();
+    let good = Health {
+        store_open: true,
+        listener: ListenerHealth::Closed,
+        time_synchronised: false,
+    };
+    let cases = [
+        (
+            Some(good),
+            200,
+            json!({ "healthy": true, "storeOpen": true, "listener": "CLOSED", "timeSynchronised": false }),
+        ),
+        (
+            Some(Health {
+                store_open: false,
+                ..good
+            }),
+            503,
+            json!({ "healthy": false, "storeOpen": false, "listener": "CLOSED", "timeSynchronised": false }),
+        ),
+        (
+            Some(Health {
+                listener: ListenerHealth::Missing,
+                ..good
+            }),
+            503,
+            json!({ "healthy": false, "storeOpen": true, "listener": "MISSING", "timeSynchronised": false }),
+        ),
+        // It hangs.
+        (
+            None,
+            503,
+            json!({ "healthy": false, "storeOpen": null, "listener": null, "timeSynchronised": null }),
+        ),
+    ];
+    for (health, status, expected) in cases {
+        server.service.health_with(health);
+        let answer = server.send("GET", "/v1/health", "").await;
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (status, &"application/json".parse().unwrap())
+        );
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), expected);
+    }
 }
 
 #[tokio::test]

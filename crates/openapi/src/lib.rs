@@ -30,6 +30,8 @@ pub struct Operation {
     pub query: Option<SchemaOf>,
     /// The status of success.
     pub status: u16,
+    /// Another status that the same answer may have.
+    pub other_status: Option<u16>,
     /// What the answer of success holds.
     pub answers: Option<Content>,
     /// Every refusal that a request for it can meet.
@@ -137,6 +139,9 @@ impl Schemas {
         if let Some(content) = operation.answers {
             success["content"] = content.described(&mut self.sent);
         }
+        if let Some(other) = operation.other_status {
+            responses.insert(other.to_string(), success.clone());
+        }
         responses.insert(operation.status.to_string(), success);
         let mut statuses: Vec<_> = operation.refusals.iter().map(|refusal| refusal.status).collect();
         statuses.sort_unstable();
@@ -237,6 +242,7 @@ mod tests {
             takes: Json::<Vec<u8>>::content(),
             query: None,
             status: 201,
+            other_status: None,
             answers: Text::content(),
             refusals: REFUSALS.into(),
         };

@@ -176,6 +176,9 @@ pub trait PairingListener: Send + Sync + 'static {
 
     /// Ends it. Does nothing where it is closed.
     fn close(&self) -> impl Future<Output = ()> + Send;
+
+    /// Whether connections are taken now.
+    fn is_open(&self) -> impl Future<Output = bool> + Send;
 }
 
 /// Time.

@@ -164,6 +164,57 @@ pub trait ConfigurationAccess: ProvisioningService {
     fn show_configuration(&self) -> impl Future<Output = Result<ActiveConfiguration, ProvisioningError>> + Send;
 }
 
+/// How the service is, for watchdogs.
+pub trait HealthAccess: ProvisioningService {
+    /// Looks at store, listener and clock now.
+    fn health(&self) -> impl Future<Output = Health> + Send;
+}
+
+/// How the service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether the store answers.
+    pub store_open: bool,
+    /// Whether the listener is as the status wants it.
+    pub listener: ListenerHealth,
+    /// Whether the kernel says that the clock is synchronised. The device works without; it is not at fault.
+    pub time_synchronised: bool,
+}
+
+impl Health {
+    /// Whether nothing is at fault.
+    #[must_use]
+    pub const fn is_good(&self) -> bool {
+        self.store_open && !matches!(self.listener, ListenerHealth::Missing)
+    }
+}
+
+/// The HTTPS listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerHealth {
+    /// It takes connections.
+    Open,
+    /// It does not, and need not.
+    Closed,
+    /// A session is open, and it does not.
+    Missing,
+}
+
+impl ListenerHealth {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Closed, Self::Missing];
+
+    /// As it stands in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "OPEN",
+            Self::Closed => "CLOSED",
+            Self::Missing => "MISSING",
+        }
+    }
+}
+
 /// The audit, for people and programs that watch the device.
 pub trait AuditAccess: ProvisioningService {
     /// Up to `limit` records, the first of them number `from`, and where the audit stood before they were read.

@@ -16,8 +16,8 @@ pub use driven::{
 #[cfg(feature = "simulation")]
 pub use driving::SimulateProvisioning;
 pub use driving::{
-    AuditAccess, AuditPage, ConfigurationAccess, EventSubscription, PairingInbound, PendingConfirmation,
-    ProvisioningService, StatusReport, StorageWarning, SubscriptionEvent,
+    AuditAccess, AuditPage, ConfigurationAccess, EventSubscription, Health, HealthAccess, ListenerHealth,
+    PairingInbound, PendingConfirmation, ProvisioningService, StatusReport, StorageWarning, SubscriptionEvent,
 };
 pub use store::{
     AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealDestruction, SealReceipt,

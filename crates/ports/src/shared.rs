@@ -122,6 +122,10 @@ impl<T: PairingListener> PairingListener for Arc<T> {
     async fn close(&self) {
         T::close(self).await;
     }
+
+    async fn is_open(&self) -> bool {
+        T::is_open(self).await
+    }
 }
 
 impl<T: Clock> Clock for Arc<T> {

@@ -5,9 +5,11 @@ use zmon_domain::access::{Peer, ReadOf};
 use zmon_domain::audit::{AuditEntry, AuditEvent, AuditVerdict, RepeatLedger, Subject};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::result::{ActiveConfiguration, ActiveCredentials};
+use zmon_domain::status::ProvisioningStatus;
 use zmon_domain::time::Monotonic;
 use zmon_ports::{
-    AuditAccess, AuditPage, AuditStore, Clock, ConfigurationAccess, ConfigurationStore, ProvisioningStore, StoreFault,
+    AuditAccess, AuditPage, AuditStore, Clock, ConfigurationAccess, ConfigurationStore, Health, HealthAccess,
+    ListenerHealth, PairingListener, ProvisioningStore, StoreFault,
 };
 
 use crate::adapters::Ports;
@@ -103,6 +105,25 @@ impl<P: Ports> ConfigurationAccess for CentralStationProvisioningService<P> {
     async fn show_configuration(&self) -> Result<ActiveConfiguration, ProvisioningError> {
         let store = &self.0.adapters().store;
         self.0.read(None, store.active_configuration()).await
+    }
+}
+
+impl<P: Ports> HealthAccess for CentralStationProvisioningService<P> {
+    async fn health(&self) -> Health {
+        let adapters = self.0.adapters();
+        let store_open = adapters.store.audit_head().await.is_ok();
+        // Held, so that nobody opens or closes the listener in between.
+        let held = self.0.held.lock().await;
+        let listener = match (adapters.listener.is_open().await, held.state.status()) {
+            (true, _) => ListenerHealth::Open,
+            (false, ProvisioningStatus::ReadyToPair | ProvisioningStatus::PairingReceived) => ListenerHealth::Missing,
+            (false, _) => ListenerHealth::Closed,
+        };
+        Health {
+            store_open,
+            listener,
+            time_synchronised: adapters.clock.wall().synchronised,
+        }
     }
 }
 

@@ -24,8 +24,8 @@ use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::ProvisioningStatus;
 use zmon_domain::time::Timestamp;
 use zmon_ports::{
-    AuditAccess, AuditPage, AuditStore, ConfigurationAccess, EventSubscription, PairingInbound, ProvisioningService,
-    StatusReport, SubscriptionEvent,
+    AuditAccess, AuditPage, AuditStore, ConfigurationAccess, EventSubscription, Health, HealthAccess, ListenerHealth,
+    PairingInbound, ProvisioningService, StatusReport, SubscriptionEvent,
 };
 
 use crate::fake_store::FakeStore;
@@ -92,6 +92,7 @@ struct Script {
     answer_confirmation: Result<(), ProvisioningError>,
     acknowledge: Result<(), ProvisioningError>,
     read: Result<(), ProvisioningError>,
+    health: Option<Health>,
     applied: Vec<(Vec<u8>, PairingCode)>,
     refusals: Vec<ErrorCode>,
     calls: Vec<Call>,
@@ -137,6 +138,11 @@ impl FakeService {
             answer_confirmation: Ok(()),
             acknowledge: Ok(()),
             read: Ok(()),
+            health: Some(Health {
+                store_open: true,
+                listener: ListenerHealth::Open,
+                time_synchronised: true,
+            }),
             applied: Vec::new(),
             refusals: Vec::new(),
             calls: Vec::new(),
@@ -209,6 +215,11 @@ impl FakeService {
     /// What acknowledging gives from now on.
     pub fn acknowledge_with(&self, outcome: Result<(), ProvisioningError>) {
         self.script().acknowledge = outcome;
+    }
+
+    /// What it says about its health from now on; with none it never says anything.
+    pub fn health_with(&self, health: Option<Health>) {
+        self.script().health = health;
     }
 
     /// What reading configuration and credentials gives from now on; where it is good, what is installed.
@@ -402,6 +413,16 @@ impl ConfigurationAccess for FakeService {
             },
             completed_at: installed.completed_at,
         })
+    }
+}
+
+impl HealthAccess for FakeService {
+    async fn health(&self) -> Health {
+        let health = self.script().health;
+        match health {
+            Some(health) => health,
+            None => std::future::pending().await,
+        }
     }
 }
 

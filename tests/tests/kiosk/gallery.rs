@@ -16,7 +16,7 @@ use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, ProvisioningStatus as Status};
 use zmon_domain::time::Timestamp;
 use zmon_local_api::{KioskSettings, Language, PairingDefaults, Theme, serve_kiosk};
-use zmon_ports::{PendingConfirmation, QrRenderer, StatusReport};
+use zmon_ports::{PendingConfirmation, QrRenderer, StatusReport, StorageWarning};
 use zmon_qr_render::QrImageRenderer;
 use zmon_testkit::fake_service::{FakeService, installed, report};
 
@@ -258,6 +258,15 @@ fn walk_through(look: &mut Look<'_>, page: &Page, scheme: &str) {
     page.stands(page.installed());
     look.screen.shows("provisioned");
     look.at("provisioned");
+    let mut warned = page.installed();
+    warned.storage = Some(StorageWarning::StatusUncertain);
+    page.stands(warned);
+    look.screen
+        .until("document.getElementById('warning').textContent !== ''");
+    look.at("warning");
+    page.stands(page.installed());
+    look.screen
+        .until("document.getElementById('warning').textContent === ''");
 
     look.screen.click("[data-act=ask-pin]");
     look.screen.ask("type", "1234");

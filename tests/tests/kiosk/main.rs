@@ -3,4 +3,5 @@
 
 mod gallery;
 mod life;
+mod others;
 mod screen;

@@ -328,6 +328,10 @@ impl PairingListener for SimulatedListener {
         }
         self.inner.close().await;
     }
+
+    async fn is_open(&self) -> bool {
+        self.inner.is_open().await
+    }
 }
 
 /// The real service as the listener sees it.

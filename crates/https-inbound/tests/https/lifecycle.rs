@@ -34,16 +34,17 @@ async fn listens_from_open_to_close_and_at_no_other_time() {
         ..HttpsInboundConfig::default()
     };
     let listener = HttpsInbound::new(config, Arc::new(ManualClock::default()));
-    assert!(is_refused(at).await);
+    assert!(is_refused(at).await && !listener.is_open().await);
     for _ in 0..3 {
         let opened = listener.open(FakeService::new(), HERE, code()).await.unwrap();
         assert_eq!(opened.port, port);
+        assert!(listener.is_open().await);
         let client = HttpsClient::new(opened.pin);
         assert_eq!(client.get(at, "/provisioning/status").await.unwrap().status, 200);
         // Left open on purpose: it must not keep the port.
         let _idle = client.tls(at).await.unwrap();
         listener.close().await;
-        assert!(is_refused(at).await);
+        assert!(is_refused(at).await && !listener.is_open().await);
         listener.close().await;
     }
 }

@@ -164,7 +164,7 @@ mod tests {
             let names = sources.split(before).skip(1).filter_map(|rest| rest.split('"').next());
             used.extend(names.map(str::to_owned));
         }
-        used.insert("phases".into());
+        used.extend(["phases", "warnings"].map(String::from));
         let had: BTreeSet<_> = catalogue(ENGLISH).as_object().unwrap().keys().cloned().collect();
         let differ: Vec<_> = used.symmetric_difference(&had).collect();
         assert!(differ.is_empty(), "used or there alone: {differ:#?}");
@@ -186,6 +186,19 @@ mod tests {
         for name in &names {
             assert!(PAGE.contains(&format!("data-phase=\"{name}\"")), "{name}");
         }
+    }
+
+    #[test]
+    fn knows_every_warning_of_the_storage() {
+        use zmon_ports::StorageWarning;
+        let names: BTreeSet<_> = catalogue(ENGLISH)["warnings"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        let known = [StorageWarning::FormerKeyKept, StorageWarning::StatusUncertain];
+        assert_eq!(names, known.iter().map(|warning| warning.as_str().to_owned()).collect());
     }
 
     #[test]

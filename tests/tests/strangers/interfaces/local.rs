@@ -55,6 +55,7 @@ fn lives_its_life(judge: &mut Judge) {
     );
 
     judge.gives(get("/v1/status"), 200);
+    assert_eq!(judge.gives(get("/v1/health"), 200)["status"], 200);
     judge.gives(post("/v1/store/rotate-key", ""), 200);
     judge.refuses(get("/v1/nothing"), 404, "NotFound");
     judge.refuses(("PUT", "/v1/status", json!({})), 405, "MethodNotAllowed");
@@ -277,6 +278,8 @@ fn refuses_what_no_device_can_be_brought_to(judge: &mut Judge) {
         "{answer}"
     );
 
+    service.health_with(None);
+    judge.gives(get("/v1/health"), 503);
     service.read_with(Err(ErrorCode::StorageError.into()));
     judge.refuses(get("/v1/configuration"), 500, "StorageError");
     service.audit().break_down("the card is gone");
