@@ -14,6 +14,7 @@ pub mod entropy;
 pub mod files;
 pub mod hardening;
 pub mod kiosk_file;
+pub mod mock;
 pub mod provisioned_file;
 pub mod release;
 pub mod service_manager;

@@ -223,7 +223,11 @@ async fn run(
     outcome
 }
 
-async fn bind(whose: &str, path: &Path, group: Option<u32>) -> Result<(UnixListener, SocketFile), ServeFault> {
+pub(crate) async fn bind(
+    whose: &str,
+    path: &Path,
+    group: Option<u32>,
+) -> Result<(UnixListener, SocketFile), ServeFault> {
     control_socket::bind(path, group).await.map_err(|fault| {
         let member = match group {
             Some(group) => format!(", and that this user is a member of the group {group}"),

@@ -8,6 +8,7 @@ mod administration;
 mod apply;
 mod effects;
 mod events;
+pub mod mock;
 mod pairing;
 mod provisioning;
 mod reading;
@@ -18,5 +19,6 @@ mod storage;
 
 pub use adapters::{Adapters, AdaptersOf, DeviceProfile, Ports};
 pub use events::Subscription;
+pub use mock::{MockOptions, MockProvisioningService};
 pub use provisioning::CentralStationProvisioningService;
 pub use retirement::may_start;

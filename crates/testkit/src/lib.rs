@@ -12,5 +12,6 @@ pub mod mutation;
 pub mod payload;
 pub mod pki;
 pub mod reading;
+pub mod service;
 pub mod skip;
 pub mod store;

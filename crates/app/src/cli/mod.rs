@@ -7,28 +7,23 @@ mod confirm;
 mod output;
 mod pair;
 mod reach;
+mod serve;
 #[cfg(feature = "simulation")]
 mod simulate;
 mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
-use tracing::error;
 
 use crate::administrator;
 use crate::configuration::{self, Configuration, Faults, Inputs};
 use crate::control_client::{ClientFault, ControlClient};
 use crate::entropy::SystemEntropy;
-use crate::wiring::{self, ServeFault};
-use crate::{hardening, release, shutdown, telemetry};
+use crate::{hardening, release};
 use output::{complain, print, print_json};
-
-/// What work that cannot be interrupted gets when the service has ended.
-const STOP_TIME: Duration = Duration::from_secs(2);
 
 /// How a command ends. The numbers above 64 are those of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +61,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the provisioning service until SIGTERM or SIGINT
-    Serve,
+    Serve(serve::ServeArgs),
     /// Open pairing, show the QR code and wait for the outcome
     Pair(pair::PairArgs),
     /// Say where the device stands
@@ -209,7 +204,7 @@ pub fn run(
 
 fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
     match command {
-        Command::Serve => serve(inputs),
+        Command::Serve(arguments) => serve::serve(&arguments, inputs),
         Command::Pair(arguments) => {
             let client = client(&arguments.service, inputs)?;
             brief_runtime()?.block_on(pair::pair(&client, &arguments))
@@ -275,32 +270,6 @@ fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
         Command::Config { command } => brief_runtime()?.block_on(config::config(&command, inputs)),
         Command::Audit { command } => brief_runtime()?.block_on(audit::audit(&command, inputs)),
     }
-}
-
-fn serve(inputs: &Inputs) -> Result<Exit, Failure> {
-    let configuration = Configuration::load_to_serve(inputs)?;
-    telemetry::start(configuration.log);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(no_runtime)?;
-    let served = runtime.block_on(async {
-        let asked = shutdown::asked().map_err(no_runtime)?;
-        Ok::<_, Failure>(wiring::serve(configuration, asked).await)
-    })?;
-    // A name that the resolver still looks for keeps nobody from switching off.
-    runtime.shutdown_timeout(STOP_TIME);
-    Ok(match served {
-        Ok(()) => Exit::Done,
-        Err(fault) => {
-            error!(cause = %fault, "the service cannot run");
-            match fault {
-                ServeFault::Cannot(_) => Exit::Refused,
-                ServeFault::NotCommissioned(_) => Exit::Configuration,
-            }
-        }
-    })
 }
 
 fn client(service: &ServiceArgs, inputs: &Inputs) -> Result<ControlClient, Faults> {
