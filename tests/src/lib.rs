@@ -1,6 +1,7 @@
 //! System tests: the service with its real adapters, and the conformance vectors.
 
 pub mod bench;
+pub mod database;
 pub mod device;
 pub mod kit;
 pub mod programs;

@@ -12,6 +12,7 @@ use zmon_domain::checks::Demands;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::qr::{QrCodeData, QrImages};
+use zmon_domain::secret::SecretText;
 use zmon_domain::status::ProvisioningStatus as Status;
 use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
 use zmon_https_outbound::HttpsConnectionTest;
@@ -38,6 +39,10 @@ impl CertificateFacts for FragileFacts {
     fn examine(&self, bundle: CertificateBundle<'_>) -> BundleFacts {
         assert!(!self.0.load(Ordering::SeqCst), "a defect in a parser");
         WebpkiCertificateFacts.examine(bundle)
+    }
+
+    fn key_belongs(&self, client_certificate: &str, client_private_key: &SecretText) -> bool {
+        WebpkiCertificateFacts.key_belongs(client_certificate, client_private_key)
     }
 }
 

@@ -14,6 +14,7 @@ mod inspect;
 mod kit;
 mod layers;
 mod lifecycle;
+mod manual;
 mod process;
 mod vectors;
 mod workspace;
@@ -58,6 +59,8 @@ enum Command {
     },
     /// Make the Python and JavaScript libraries of the clients in `examples/`, below `target/strangers`.
     Strangers,
+    /// Write man pages and completions of both programs below `target/man` and `target/completions`.
+    Man,
     /// Build the device's program for ARM, below `target/dist`, and inspect it.
     Dist {
         /// For this kind of device; otherwise for all.
@@ -107,6 +110,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Docs { write: false } => docs::check(&workspace, &command_names()).map(|report| done(&report)),
         Command::Vectors { file } => vectors::run(&workspace, file),
         Command::Strangers => gate::strangers::prepare(&workspace).map(|report| done(&report)),
+        Command::Man => manual::write(&workspace).map(|report| done(&report)),
         Command::Dist { target, twice } => dist::run(&workspace, &kinds(target), twice).map(|report| done(&report)),
         Command::Inspect { target } => {
             for target in kinds(target) {

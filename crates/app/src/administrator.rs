@@ -84,44 +84,95 @@ impl AdministratorCheck for PinFile {
 }
 
 fn check(path: &Path, pin: &SecretText) -> Result<(), String> {
-    let unreadable = |fault: std::io::Error| format!("{} cannot be read: {fault}", path.display());
-    let file = File::open(path).map_err(unreadable)?;
-    let mut found = file.metadata().map_err(unreadable)?;
-    for checked in [path, directory_of(path)] {
-        if foreign(&found) {
-            return Err(format!(
-                "{} can be written by others than root and the service's user, so that the PIN in {} is not believed; \
-                 give it to root and take write permission from everybody else",
-                checked.display(),
-                path.display()
-            ));
-        }
-        found = directory_of(path).metadata().map_err(unreadable)?;
-    }
-    let mut text = String::new();
-    file.take(MAX_HASH).read_to_string(&mut text).map_err(unreadable)?;
-    let malformed = || format!("{} holds no Argon2id hash", path.display());
-    let hash = PasswordHash::new(text.trim_end()).map_err(|_| malformed())?;
-    if hash.algorithm != argon2::Algorithm::Argon2id.ident() {
-        return Err(malformed());
-    }
-    // A damaged file may ask for more memory than there is, or for hours.
-    let costs = Params::try_from(&hash.params).map_err(|_| malformed())?;
-    if costs.m_cost() > MAX_KIB || costs.t_cost() > MAX_PASSES || costs.p_cost() > MAX_LANES {
-        return Err(malformed());
-    }
+    let text = read(path, geteuid().as_raw()).map_err(|fault| fault.within(path))?;
+    let hash = parse(&text).ok_or_else(|| malformed(path))?;
     Argon2::default()
         .verify_password(pin.expose().as_bytes(), &hash)
         .map_err(|_| "the PIN is wrong".into())
 }
 
+/// Why no PIN can be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoPin {
+    /// There is no file.
+    Absent,
+    /// This process may not read it.
+    Hidden,
+    /// It is not believed or not understood.
+    Unusable(String),
+}
+
+/// Whether PINs are checked against a hash that the service, which runs as `service`, believes and understands; without a
+/// user, as the file's own.
+///
+/// # Errors
+/// Why not.
+pub fn is_set(path: &Path, service: Option<u32>) -> Result<(), NoPin> {
+    let owner = || path.metadata().map_or(0, |found| found.uid());
+    let text = read(path, service.unwrap_or_else(owner)).map_err(|fault| match fault {
+        Unread::File(fault) if fault.kind() == std::io::ErrorKind::NotFound => NoPin::Absent,
+        Unread::File(fault) if fault.kind() == std::io::ErrorKind::PermissionDenied => NoPin::Hidden,
+        fault => NoPin::Unusable(fault.within(path)),
+    })?;
+    parse(&text).map(drop).ok_or_else(|| NoPin::Unusable(malformed(path)))
+}
+
+/// Why the text of a hash cannot be had.
+enum Unread {
+    File(std::io::Error),
+    Foreign(PathBuf),
+}
+
+impl Unread {
+    fn within(self, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            Self::File(fault) => format!("{path} cannot be read: {fault}"),
+            Self::Foreign(checked) => format!(
+                "{} can be written by others than root and the service's user, so that the PIN in {path} is not believed; \
+                 give it to root and take write permission from everybody else",
+                checked.display()
+            ),
+        }
+    }
+}
+
+fn read(path: &Path, service: u32) -> Result<String, Unread> {
+    let file = File::open(path).map_err(Unread::File)?;
+    let mut found = file.metadata().map_err(Unread::File)?;
+    for checked in [path, directory_of(path)] {
+        if foreign(&found, service) {
+            return Err(Unread::Foreign(checked.into()));
+        }
+        found = directory_of(path).metadata().map_err(Unread::File)?;
+    }
+    let mut text = String::new();
+    file.take(MAX_HASH).read_to_string(&mut text).map_err(Unread::File)?;
+    Ok(text)
+}
+
+/// A damaged file may ask for more memory than there is, or for hours: that is no hash of ours.
+fn parse(text: &str) -> Option<PasswordHash> {
+    let hash = PasswordHash::new(text.trim_end()).ok()?;
+    let costs = Params::try_from(&hash.params).ok()?;
+    let ours = hash.algorithm == argon2::Algorithm::Argon2id.ident()
+        && costs.m_cost() <= MAX_KIB
+        && costs.t_cost() <= MAX_PASSES
+        && costs.p_cost() <= MAX_LANES;
+    ours.then_some(hash)
+}
+
+fn malformed(path: &Path) -> String {
+    format!("{} holds no Argon2id hash", path.display())
+}
+
 /// Whether somebody else than root and the service's user can change it. A directory in which all may write, but not
 /// remove what is another's (`/tmp`), passes.
-fn foreign(found: &Metadata) -> bool {
+fn foreign(found: &Metadata, service: u32) -> bool {
     let owner = found.uid();
     let mode = found.mode();
     let sticky = found.is_dir() && mode & 0o1000 != 0;
-    (owner != 0 && owner != geteuid().as_raw()) || (mode & 0o022 != 0 && !sticky)
+    (owner != 0 && owner != service) || (mode & 0o022 != 0 && !sticky)
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -18,8 +18,10 @@ use zeroize::Zeroizing;
 use zmon_domain::secret::SecretText;
 use zmon_local_api::{
     AuditPageView, AuditVerdictView, ConfigurationView, ConfirmationAnswer, CredentialsView, DestructionView,
-    PairingRequest, PairingView, Problem, ReceiptView, StatusView,
+    ExaminationView, PairingRequest, PairingView, Problem, ReceiptView, StatusView,
 };
+
+use crate::event_lines::{Event, EventLines};
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -98,6 +100,31 @@ impl ControlClient {
     pub async fn open_pairing(&self) -> Result<PairingView, ClientFault> {
         let body = self.encode(&PairingRequest::default())?;
         self.json(Method::POST, "/v1/pairing", body).await
+    }
+
+    /// Has a sealed payload installed that was carried by hand; gives the receipt.
+    ///
+    /// # Errors
+    /// `Unreachable`, or `Refused` for any reason for which a push can be refused.
+    pub async fn apply(&self, payload: Vec<u8>) -> Result<String, ClientFault> {
+        let view: ReceiptView = self.json(Method::POST, "/v1/pairing/payload", payload.into()).await?;
+        Ok(view.receipt)
+    }
+
+    /// What the service finds out about itself.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Refused`.
+    pub async fn examination(&self) -> Result<ExaminationView, ClientFault> {
+        self.json(Method::GET, "/v1/examination", Bytes::new()).await
+    }
+
+    /// Has the service try the server with the installed credentials.
+    ///
+    /// # Errors
+    /// `Unreachable`, or `Refused` where the server is not reached or nothing is installed.
+    pub async fn test_connection(&self) -> Result<StatusView, ClientFault> {
+        self.json(Method::POST, "/v1/connection-test", Bytes::new()).await
     }
 
     /// One picture of the QR code on the screen; `kind` is `png`, `svg` or `txt`.
@@ -239,7 +266,10 @@ impl ControlClient {
     /// `Unreachable`.
     pub async fn events(&self) -> Result<Events, ClientFault> {
         let answer = self.request(Method::GET, "/v1/events", Bytes::new()).await?;
-        Ok(Events(answer.into_body()))
+        Ok(Events {
+            body: answer.into_body(),
+            lines: EventLines::default(),
+        })
     }
 
     async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientFault> {
@@ -307,7 +337,10 @@ impl ControlClient {
 
 /// A stream of events.
 #[derive(Debug)]
-pub struct Events(Incoming);
+pub struct Events {
+    body: Incoming,
+    lines: EventLines,
+}
 
 impl Events {
     /// Waits until something has happened; false once the stream has ended.
@@ -315,6 +348,19 @@ impl Events {
     /// What has happened is for [`ControlClient::status`] to tell: it knows everything at once, even where events were
     /// missed.
     pub async fn changed(&mut self) -> bool {
-        matches!(self.0.frame().await, Some(Ok(_)))
+        matches!(self.body.frame().await, Some(Ok(_)))
+    }
+
+    /// Waits for the next event; none once the stream has ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.lines.next_event() {
+                return Some(event);
+            }
+            let frame = self.body.frame().await?.ok()?;
+            if let Ok(data) = frame.into_data() {
+                self.lines.feed(&data);
+            }
+        }
     }
 }

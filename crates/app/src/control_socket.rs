@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
 /// Owner and group may connect.
-const MODE: u32 = 0o660;
+pub const MODE: u32 = 0o660;
 /// Nobody but the owner may connect.
 const OWNER_ALONE: u32 = 0o600;
 

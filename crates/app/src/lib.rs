@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod control_client;
 pub mod control_socket;
 pub mod entropy;
+pub mod event_lines;
 pub mod files;
 pub mod hardening;
 pub mod kiosk_file;

@@ -149,7 +149,7 @@ async fn run(
     let service = CentralStationProvisioningService::start(device, profile(configuration))
         .await
         .map_err(|error| ServeFault::Cannot(error.cause().unwrap_or(error.message()).into()))?;
-    let (listener, _file) = bind("control", &configuration.control_socket, None).await?;
+    let (listener, _file) = bind("control", &configuration.control_socket, configuration.control_group).await?;
     let application = match configuration.application.group {
         Some(group) => Some(bind("application", &configuration.application.socket, Some(group)).await?),
         None => None,

@@ -87,6 +87,7 @@ pub mod audit;
 pub mod batch;
 pub mod ca;
 pub mod check;
+pub mod cli;
 pub mod destruction;
 
 mod fault;

@@ -1,10 +1,8 @@
-//! `zmon-station`: the reference Central Station at the command line.
-
-mod cli;
+//! `zmon-station`: see the library.
 
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    cli::run().await
+    zmon_central_station::cli::run().await
 }

@@ -12,6 +12,7 @@
 //! for the kiosk page of the file with its token.
 
 mod events;
+mod examination;
 mod kiosk;
 #[cfg(feature = "openapi")]
 mod openapi;
@@ -22,6 +23,7 @@ mod server;
 mod table;
 mod view;
 
+pub use examination::ExaminationView;
 pub use kiosk::{KioskSettings, Language, Theme};
 #[cfg(feature = "openapi")]
 pub use openapi::{openapi, openapi_application, openapi_kiosk};

@@ -11,19 +11,22 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Frame};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tracing::info;
 use zeroize::Zeroizing;
 use zmon_domain::access::Peer;
 use zmon_domain::admin::{AdministratorRequest, Requester};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
+use zmon_domain::pairing::PairingCode;
 use zmon_domain::qr::QrCodeData;
 use zmon_ports::EventSubscription;
 
 use crate::events;
+use crate::examination::ExaminationView;
 use crate::kiosk::Kiosk;
 use crate::problem::Problem;
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
@@ -34,8 +37,18 @@ use crate::view::{
     ReceiptView, StatusView,
 };
 
-/// Largest request body in bytes.
-const MAX_BODY: usize = 16 * 1024;
+/// Largest JSON object in a request.
+const JSON: Most = Most {
+    bytes: 16 * 1024,
+    detail: "The body is larger than 16 KiB.",
+    next_action: "Send the JSON object that this path takes and nothing else.",
+};
+/// Largest sealed payload, as over the network.
+const PAYLOAD: Most = Most {
+    bytes: 64 * 1024,
+    detail: "The payload is larger than 64 KiB.",
+    next_action: "Send the sealed payload and nothing else; fewer or smaller certificates make it smaller.",
+};
 /// How many audit records an answer has where the request leaves it open.
 const AUDIT_PAGE: u32 = 256;
 /// And at most.
@@ -54,6 +67,13 @@ pub struct PairingDefaults {
     pub device_id: DeviceId,
     /// The address that Central Stations reach the device at.
     pub ip_address: IpAddr,
+}
+
+/// How long a request body may be, and what is said where it is longer.
+struct Most {
+    bytes: usize,
+    detail: &'static str,
+    next_action: &'static str,
 }
 
 pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -112,10 +132,20 @@ impl<S: Served> Api<S> {
         answer
     }
 
+    /// Who acts is in the log; who only looks is not.
+    fn note(&self, route: Route) {
+        if route.method() != Method::GET {
+            let (uid, gid) = (self.peer.map(|peer| peer.uid), self.peer.map(|peer| peer.gid));
+            let pid = self.peer.and_then(|peer| peer.pid);
+            info!(?route, socket = ?self.socket, uid, gid, pid, "somebody acts");
+        }
+    }
+
     async fn carry_out<B>(&self, route: Route, query: &str, body: B) -> Result<Answer, Box<Problem>>
     where
         B: Body<Data = Bytes> + Unpin + Send,
     {
+        self.note(route);
         match route {
             Route::Status => Ok(self.status().await),
             Route::Health => Ok(self.health().await),
@@ -131,6 +161,7 @@ impl<S: Served> Api<S> {
                 answered.map_err(nothing_to_confirm)?;
                 Ok(self.status().await)
             }
+            Route::ApplyPayload => self.apply(body).await,
             Route::QrPng => self.picture("image/png", |qr| qr.images().png.clone().into()).await,
             Route::QrSvg => self.picture("image/svg+xml", |qr| qr.images().svg.clone().into()).await,
             Route::QrText => {
@@ -185,6 +216,14 @@ impl<S: Served> Api<S> {
                 let credentials = CredentialsView::from(credentials);
                 Ok(secret_answer(&credentials, room_for(&credentials)))
             }
+            Route::Examination => {
+                let examination = self.service.examine().await.map_err(refused)?;
+                Ok(json_answer(&ExaminationView::from(&examination)))
+            }
+            Route::TestConnection => {
+                self.service.reach_server().await.map_err(no_server)?;
+                Ok(self.status().await)
+            }
             Route::Audit => self.audit(query).await,
             Route::AuditVerdict => {
                 let verdict = self.service.verify_audit().await.map_err(refused)?;
@@ -238,10 +277,10 @@ impl<S: Served> Api<S> {
         B: Body<Data = Bytes> + Unpin + Send,
     {
         let AdministratorPin { pin } = json_body(body).await?;
-        let by = match (self.socket, self.peer) {
-            (Socket::Kiosk, _) => Requester::Screen,
-            (_, Some(peer)) => Requester::Process(peer),
-            (_, None) => Requester::Service,
+        let by = match self.socket {
+            Socket::Kiosk => Requester::Screen,
+            // Nobody acts without a name.
+            Socket::Control | Socket::Application => Requester::Process(self.reader()?),
         };
         Ok(AdministratorRequest { pin, by })
     }
@@ -270,6 +309,22 @@ impl<S: Served> Api<S> {
             expires_in_seconds: left.unwrap_or(0),
         };
         Ok(json_answer(&view))
+    }
+
+    /// A sealed payload that was carried by hand.
+    async fn apply<B>(&self, body: B) -> Result<Answer, Box<Problem>>
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+    {
+        let payload = whole_body(body, &PAYLOAD).await?.to_vec();
+        let code = match self.service.current_qr_code().await {
+            Some(qr_code) => qr_code.fields().pairing_code.clone(),
+            // Where no session is open, nobody looks at the code.
+            None => PairingCode::from_random(&mut [0; 6]),
+        };
+        let applied = self.service.apply_configuration(payload, &code, None).await;
+        let receipt = applied.map_err(refused)?.installed.receipt.0;
+        Ok(json_answer(&ReceiptView { receipt }))
     }
 
     async fn picture(
@@ -341,15 +396,7 @@ fn screen_text(qr_code: &QrCodeData) -> String {
 
 /// The body as JSON; no body counts as an empty object. Erased afterwards, since it may hold a PIN.
 async fn json_body<T: DeserializeOwned>(body: impl Body<Data = Bytes> + Unpin) -> Result<T, Box<Problem>> {
-    let bytes = tokio::time::timeout(BODY_TIME, collect(body))
-        .await
-        .unwrap_or_else(|_| {
-            Err(Problem::with_next_action(
-                ErrorCode::RequestTimeout,
-                "The body did not arrive within ten seconds.",
-                "Send the whole request without pausing.",
-            ))
-        })?;
+    let bytes = whole_body(body, &JSON).await?;
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
     serde_json::from_slice(text).map_err(|fault| {
         // The parser's own words can quote the body.
@@ -361,16 +408,28 @@ async fn json_body<T: DeserializeOwned>(body: impl Body<Data = Bytes> + Unpin) -
     })
 }
 
-async fn collect(mut body: impl Body<Data = Bytes> + Unpin) -> Result<Zeroizing<Vec<u8>>, Box<Problem>> {
-    let mut collected = Zeroizing::new(Vec::with_capacity(MAX_BODY));
+async fn whole_body(body: impl Body<Data = Bytes> + Unpin, most: &Most) -> Result<Zeroizing<Vec<u8>>, Box<Problem>> {
+    tokio::time::timeout(BODY_TIME, collect(body, most))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Problem::with_next_action(
+                ErrorCode::RequestTimeout,
+                "The body did not arrive within ten seconds.",
+                "Send the whole request without pausing.",
+            ))
+        })
+}
+
+async fn collect(mut body: impl Body<Data = Bytes> + Unpin, most: &Most) -> Result<Zeroizing<Vec<u8>>, Box<Problem>> {
+    let mut collected = Zeroizing::new(Vec::with_capacity(most.bytes));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::invalid_request("The body broke off."))?;
         let Ok(data) = frame.into_data() else { continue };
-        if collected.len() + data.len() > MAX_BODY {
+        if collected.len() + data.len() > most.bytes {
             return Err(Problem::with_next_action(
                 ErrorCode::PayloadTooLarge,
-                "The body is larger than 16 KiB.",
-                "Send the JSON object that this path takes and nothing else.",
+                most.detail,
+                most.next_action,
             ));
         }
         collected.extend_from_slice(&data);
@@ -422,6 +481,18 @@ fn nothing_to_confirm(error: ProvisioningError) -> Box<Problem> {
             error.code(),
             "No configuration waits for a person's answer.",
             "Look at GET /v1/status: there is something to answer in the phase AWAITING_CONFIRMATION alone.",
+        );
+    }
+    refused(error)
+}
+
+/// For whoever wants the server to be tried, where none is installed.
+fn no_server(error: ProvisioningError) -> Box<Problem> {
+    if error.code() == ErrorCode::NotProvisioned {
+        return Problem::with_next_action(
+            ErrorCode::NotProvisioned,
+            "There is no server to try: the device is not provisioned.",
+            "Provision the monitor first.",
         );
     }
     refused(error)

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 use zmon_domain::access::Peer;
-use zmon_ports::{AuditAccess, ConfigurationAccess, HealthAccess, ProvisioningService};
+use zmon_ports::{AuditAccess, ConfigurationAccess, HealthAccess, ProvisioningService, SelfExamination};
 
 use crate::kiosk::{Kiosk, KioskSettings};
 use crate::routes::{Api, PairingDefaults};
@@ -72,9 +72,9 @@ pub async fn serve_kiosk<S: Served>(
 }
 
 /// What is behind the API.
-pub trait Served: ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess {}
+pub trait Served: ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + SelfExamination {}
 
-impl<S: ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess> Served for S {}
+impl<S: ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + SelfExamination> Served for S {}
 
 /// Where connections come in.
 trait Door: Send {

@@ -3,10 +3,12 @@
 
 use hyper::{Method, StatusCode};
 #[cfg(feature = "openapi")]
-use zmon_openapi::{EventStream, Json, Nothing, Operation, OptionalJson, Png, Query, Svg, Text};
+use zmon_openapi::{EventStream, Jose, Json, Nothing, Operation, OptionalJson, Png, Query, Svg, Text};
 
 #[cfg(feature = "openapi")]
 use crate::events::EventView;
+#[cfg(feature = "openapi")]
+use crate::examination::ExaminationView;
 #[cfg(feature = "openapi")]
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 #[cfg(feature = "openapi")]
@@ -138,6 +140,17 @@ routes! {
             NotPairing, AlreadyProvisioned, PairingInProgress, ConfirmationTimeout, StorageError, UnknownError,
         ];
 
+    /// Installs a sealed payload that was carried by hand: what would be the body of a push, for the session that is open.
+    /// Every check of a push is made, and the receipt is the answer; the same body again gets the same receipt for a while.
+    ApplyPayload: POST "/v1/pairing/payload",
+        takes Jose,
+        answers OK Json<ReceiptView>,
+        refuses [
+            NotPairing, SessionExpired, PairingInProgress, AlreadyProvisioned, EnvelopeInvalid, SignatureInvalid,
+            PayloadInvalid, DeviceIdMismatch, SessionMismatch, PayloadExpired, InvalidPairingCode, InvalidCertificate,
+            NetworkError, ConfirmationRefused, ConfirmationTimeout, Cancelled, StorageError, ShuttingDown, UnknownError,
+        ];
+
     /// The QR code on the screen, 300x300 pixels.
     QrPng: GET "/v1/pairing/qr.png",
         takes Nothing,
@@ -231,6 +244,19 @@ routes! {
         takes Nothing,
         answers OK Json<CredentialsView>,
         refuses [NotProvisioned, StorageError, UnknownError];
+
+    /// What nobody but the running service can see: clock and time floor, whether the listener is open, whether the private
+    /// key belongs to the certificate. Leaves no record.
+    Examination: GET "/v1/examination",
+        takes Nothing,
+        answers OK Json<ExaminationView>,
+        refuses [StorageError, UnknownError];
+
+    /// Tries the server with the installed credentials: one mTLS request, three seconds at most. Leaves no record.
+    TestConnection: POST "/v1/connection-test",
+        takes Nothing,
+        answers OK Json<StatusView>,
+        refuses [NotProvisioned, NetworkError, StorageError, UnknownError];
 
     /// A piece of the audit, in the order of the records.
     Audit: GET "/v1/audit",

@@ -31,7 +31,8 @@ use zmon_domain::status::{Phase, ProvisioningStatus};
 use zmon_domain::time::Timestamp;
 use zmon_local_api::{PairingDefaults, serve};
 use zmon_ports::{Health, ListenerHealth, PendingConfirmation};
-use zmon_testkit::fake_service::{Call, FakeService, installed, report, result};
+use zmon_testkit::fake_service::{Apply, Call, FakeService, installed, report, result};
+use zmon_testkit::pki::NOW;
 
 const PAIRING_CODE: &str = "X7Y9Z2";
 const PIN: &str = "canary-314159";
@@ -149,7 +150,7 @@ async fn tells_the_status_with_null_for_what_does_not_apply() {
     let server = Server::start();
     let expected = json!({
         "status": "READY_TO_PAIR", "phase": null, "expiresInSeconds": 600, "confirmation": null, "installed": null,
-        "failure": null,
+        "failure": null, "storageWarning": null,
     });
     assert_eq!(server.json("GET", "/v1/status", "").await, (200, expected));
 }
@@ -393,6 +394,44 @@ async fn shows_the_qr_code_while_there_is_one() {
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(String::from_utf8_lossy(&bytes), body);
     }
+}
+
+#[tokio::test]
+async fn applies_a_payload_that_was_carried_by_hand_in_the_session_on_the_screen() {
+    let server = Server::start();
+    server.service.show(Some(qr_code()));
+    server.service.apply_with(Apply::install());
+    let path = "/v1/pairing/payload";
+    let (status, answer) = server.json("POST", path, "sealed").await;
+    assert_eq!((status, answer), (200, json!({ "receipt": installed().receipt.0 })));
+    let code = PairingCode::parse(PAIRING_CODE).unwrap();
+    assert_eq!(server.service.applied(), [(b"sealed".to_vec(), code)]);
+
+    let longest = vec![b'x'; 64 * 1024];
+    assert_eq!(server.json("POST", path, longest.clone()).await.0, 200);
+    let refused = server.refused("POST", path, [longest, vec![b'x']].concat()).await;
+    assert_eq!(refused, (413, "PayloadTooLarge".into()));
+    assert_eq!(server.service.applied().len(), 2, "what is too large reaches nobody");
+    server.service.apply_with(Apply::refuse(ErrorCode::SignatureInvalid));
+    let refused = server.refused("POST", path, "sealed").await;
+    assert_eq!(refused, (401, "SignatureInvalid".into()));
+}
+
+#[tokio::test]
+async fn tells_what_the_service_finds_out_about_itself() {
+    let server = Server::start();
+    let (status, answer) = server.json("GET", "/v1/examination", "").await;
+    assert_eq!(status, 200);
+    let expected = json!({
+        "now": NOW.as_millis(), "clockSynchronised": true, "timeFloor": NOW.as_millis(), "listening": true, "keyBelongs": null
+    });
+    assert_eq!(answer, expected);
+    server.service.report_with(report(ProvisioningStatus::Provisioned));
+    let (_, answer) = server.json("GET", "/v1/examination", "").await;
+    assert_eq!(
+        (&answer["keyBelongs"], &answer["listening"]),
+        (&json!(true), &json!(false))
+    );
 }
 
 #[tokio::test]

@@ -136,6 +136,9 @@ pub struct CertificateBundle<'a> {
 pub trait CertificateFacts: Send + Sync + 'static {
     /// Examines the certificates and the key of a payload.
     fn examine(&self, bundle: CertificateBundle<'_>) -> BundleFacts;
+
+    /// Whether the private key is that of the first certificate; both are PEM texts.
+    fn key_belongs(&self, client_certificate: &str, client_private_key: &SecretText) -> bool;
 }
 
 /// Draws the symbol: error correction level H, dark on light, four-module quiet zone.

@@ -5,6 +5,7 @@
 
 mod driven;
 mod driving;
+mod examination;
 mod shared;
 mod store;
 
@@ -19,6 +20,7 @@ pub use driving::{
     AuditAccess, AuditPage, ConfigurationAccess, EventSubscription, Health, HealthAccess, ListenerHealth,
     PairingInbound, PendingConfirmation, ProvisioningService, StatusReport, StorageWarning, SubscriptionEvent,
 };
+pub use examination::{Examination, SelfExamination};
 pub use store::{
     AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealDestruction, SealReceipt,
     StoreFault, StoredState, WrappingKey,

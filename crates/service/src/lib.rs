@@ -8,6 +8,7 @@ mod administration;
 mod apply;
 mod effects;
 mod events;
+mod examination;
 pub mod mock;
 mod pairing;
 mod provisioning;

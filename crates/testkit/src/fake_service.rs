@@ -22,15 +22,16 @@ use zmon_domain::secret::SecretText;
 use zmon_domain::settings::{RecordedSettings, SettingChange, Settings};
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::ProvisioningStatus;
-use zmon_domain::time::Timestamp;
+use zmon_domain::time::{Timestamp, WallClock};
 use zmon_ports::{
-    AuditAccess, AuditPage, AuditStore, ConfigurationAccess, EventSubscription, Health, HealthAccess, ListenerHealth,
-    PairingInbound, ProvisioningService, StatusReport, SubscriptionEvent,
+    AuditAccess, AuditPage, AuditStore, ConfigurationAccess, EventSubscription, Examination, Health, HealthAccess,
+    ListenerHealth, PairingInbound, ProvisioningService, SelfExamination, StatusReport, SubscriptionEvent,
 };
 
 use crate::fake_store::FakeStore;
 use crate::installation::{CA_CERTIFICATE, CLIENT_CERTIFICATE};
 use crate::payload::CANARY_KEY;
+use crate::pki::NOW;
 
 /// What the fake does with a payload.
 #[derive(Clone, Debug)]
@@ -93,6 +94,7 @@ struct Script {
     acknowledge: Result<(), ProvisioningError>,
     read: Result<(), ProvisioningError>,
     health: Option<Health>,
+    reach: Result<(), ProvisioningError>,
     applied: Vec<(Vec<u8>, PairingCode)>,
     refusals: Vec<ErrorCode>,
     calls: Vec<Call>,
@@ -143,6 +145,7 @@ impl FakeService {
                 listener: ListenerHealth::Open,
                 time_synchronised: true,
             }),
+            reach: Ok(()),
             applied: Vec::new(),
             refusals: Vec::new(),
             calls: Vec::new(),
@@ -225,6 +228,11 @@ impl FakeService {
     /// What reading configuration and credentials gives from now on; where it is good, what is installed.
     pub fn read_with(&self, outcome: Result<(), ProvisioningError>) {
         self.script().read = outcome;
+    }
+
+    /// What trying the server gives from now on.
+    pub fn reach_with(&self, outcome: Result<(), ProvisioningError>) {
+        self.script().reach = outcome;
     }
 
     /// Sends a signal to every subscriber.
@@ -438,6 +446,26 @@ impl AuditAccess for FakeService {
     async fn verify_audit(&self) -> Result<AuditVerdict, ProvisioningError> {
         let store = self.script().audit.clone();
         Ok(store.verify_audit().await?)
+    }
+}
+
+impl SelfExamination for FakeService {
+    async fn examine(&self) -> Result<Examination, ProvisioningError> {
+        let script = self.script();
+        script.read.clone()?;
+        Ok(Examination {
+            wall: WallClock {
+                now: NOW,
+                synchronised: true,
+            },
+            time_floor: NOW,
+            listening: script.report.status == ProvisioningStatus::ReadyToPair,
+            key_belongs: script.report.installed.as_ref().map(|_| true),
+        })
+    }
+
+    async fn reach_server(&self) -> Result<(), ProvisioningError> {
+        self.script().reach.clone()
     }
 }
 

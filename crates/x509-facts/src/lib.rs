@@ -11,7 +11,8 @@ mod path;
 mod pem;
 
 use webpki::KeyUsage;
-use zmon_domain::certificate::{BundleFacts, ChainFacts, MAX_CERTIFICATES, PemFacts};
+use zmon_domain::certificate::{BundleFacts, ChainFacts, MAX_CERTIFICATES, PemFacts, Possession, PrivateKeyFacts};
+use zmon_domain::secret::SecretText;
 use zmon_domain::time::Timestamp;
 use zmon_ports::{CertificateBundle, CertificateFacts};
 
@@ -43,9 +44,7 @@ pub fn examine_texts(texts: &BundleTexts<'_>) -> BundleFacts {
     let client = certificates(texts.client_certificate);
     let ca = certificates(texts.ca_certificate);
     let server = texts.server_certificate.map(certificates);
-    let key = pem::read(texts.client_private_key, 1, &key::LABELS, |label, der| {
-        key::examine(label, der, client.read().next())
-    });
+    let key = private_key(texts.client_private_key, &client);
 
     let moment = Moment {
         at: texts.at,
@@ -61,6 +60,12 @@ pub fn examine_texts(texts: &BundleTexts<'_>) -> BundleFacts {
         server: server.map(|server| chain(server, KeyUsage::server_auth())),
         ca: ca.map(|certificate| certificate.details),
     }
+}
+
+fn private_key(text: &str, client: &PemFacts<Certificate>) -> PemFacts<PrivateKeyFacts> {
+    pem::read(text, 1, &key::LABELS, |label, der| {
+        key::examine(label, der, client.read().next())
+    })
 }
 
 fn certificates(text: &str) -> PemFacts<Certificate> {
@@ -83,5 +88,10 @@ impl CertificateFacts for WebpkiCertificateFacts {
             at: bundle.at,
             synchronised: bundle.synchronised,
         })
+    }
+
+    fn key_belongs(&self, client_certificate: &str, client_private_key: &SecretText) -> bool {
+        let facts = private_key(client_private_key.expose(), &certificates(client_certificate));
+        facts.read().any(|key| key.possession == Possession::Proven)
     }
 }

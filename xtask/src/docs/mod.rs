@@ -64,6 +64,8 @@ fn generated(workspace: &Workspace) -> Command {
         "xtask",
         "--test",
         "documents",
+        "--test",
+        "manual",
         "--",
         "docs::machine",
         "generated::",

@@ -1,18 +1,24 @@
-//! What an administrator does at the device: `deprovision`, `time reset`.
+//! What an administrator does at the device: `deprovision`, `time reset`, `admin set-pin`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
 use zeroize::Zeroizing;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::secret::SecretText;
+use zmon_local_api::StatusView;
 
-use super::output::{self, print};
+use super::kept::KeptFile;
+use super::output::{self, Voice, print};
 use super::{Exit, Failure, ServiceArgs, brief_runtime, client};
-use crate::configuration::Inputs;
+use crate::administrator;
+use crate::configuration::{self, Inputs};
 use crate::control_client::{ClientFault, ControlClient};
+use crate::entropy::SystemEntropy;
 
 /// Longest PIN file that is read, in bytes.
 const MAX_PIN_FILE: u64 = 1024;
@@ -65,11 +71,13 @@ pub(super) enum TimeCommand {
     },
 }
 
-pub(super) fn deprovision(arguments: &DeprovisionArgs, inputs: &Inputs) -> Result<Exit, Failure> {
+pub(super) fn deprovision(arguments: &DeprovisionArgs, inputs: &Inputs, voice: Voice) -> Result<Exit, Failure> {
     let client = client(&arguments.service, inputs)?;
     let pin = arguments.pin.read()?;
-    // Taken before anything is removed: afterwards it would be too late to find out that it cannot be written.
-    let record = arguments.record.as_deref().map(RecordFile::create).transpose()?;
+    let record = arguments.record.as_deref();
+    let what = "the record of the destruction";
+    let kept = record.map(|path| KeptFile::create(path, what, "Nothing was removed"));
+    let kept = kept.transpose()?;
     let runtime = brief_runtime()?;
     let outcome = runtime.block_on(async {
         if arguments.retire {
@@ -83,75 +91,84 @@ pub(super) fn deprovision(arguments: &DeprovisionArgs, inputs: &Inputs) -> Resul
         Err(ClientFault::Refused(problem)) => problem.code == ErrorCode::TrustAnchorKept.as_str(),
         Err(_) => false,
     };
-    match record {
-        Some(record) if removed => print(&runtime.block_on(record.fill(&client))?),
-        Some(record) => record.discard(),
-        None => {}
+    let recorded = match kept {
+        Some(kept) if removed => runtime.block_on(fill(kept, &client))?,
+        Some(kept) => {
+            kept.discard();
+            false
+        }
+        None => false,
+    };
+    let file = record.filter(|_| recorded);
+    if !voice.json && removed && record.is_some() {
+        print(&file.map_or_else(
+            || "There is no record of destruction: nothing was installed.\n".into(),
+            |file| format!("The record of the destruction is in {}.\n", file.display()),
+        ));
     }
-    print(&output::status(&outcome?));
-    if arguments.retire {
-        print(
-            "The trust anchor is erased. Switch the device off: until then its service still holds a copy in memory.\n",
-        );
-    }
+    let status = outcome?;
+    let retired = arguments.retire;
+    let done = Deprovisioned {
+        status: &status,
+        record_file: file,
+        trust_anchor_erased: retired,
+    };
+    voice.say(&done, || {
+        let farewell =
+            "The trust anchor is erased. Switch the device off: until then its service still holds a copy in memory.\n";
+        output::status(&status) + if retired { farewell } else { "" }
+    });
     Ok(Exit::Done)
 }
 
-pub(super) fn time(command: &TimeCommand, inputs: &Inputs) -> Result<Exit, Failure> {
+/// What `deprovision` says to a program: the status, and more.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Deprovisioned<'a> {
+    #[serde(flatten)]
+    status: &'a StatusView,
+    record_file: Option<&'a Path>,
+    trust_anchor_erased: bool,
+}
+
+/// Whether there is a record of destruction, which is in the file then.
+async fn fill(kept: KeptFile<'_>, client: &ControlClient) -> Result<bool, Failure> {
+    match client.destruction().await {
+        Ok(record) => {
+            let done = "what was installed is gone\nnext: get its record with `zmon-provision status --destruction`";
+            kept.fill(&record, done)?;
+            Ok(true)
+        }
+        Err(ClientFault::Refused(problem)) if problem.code == ErrorCode::NotFound.as_str() => {
+            kept.discard();
+            Ok(false)
+        }
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+pub(super) fn time(command: &TimeCommand, inputs: &Inputs, voice: Voice) -> Result<Exit, Failure> {
     let TimeCommand::Reset { service, pin } = command;
     let client = client(service, inputs)?;
     let pin = pin.read()?;
-    brief_runtime()?.block_on(client.reset_time_floor(&pin))?;
-    print("The time floor is the release date again.\n");
+    let status = brief_runtime()?.block_on(client.reset_time_floor(&pin))?;
+    voice.say(&status, || "The time floor is the release date again.\n".into());
     Ok(Exit::Done)
 }
 
-/// A new file for a record of destruction.
-struct RecordFile<'a> {
-    path: &'a Path,
-    file: File,
-}
-
-impl<'a> RecordFile<'a> {
-    fn create(path: &'a Path) -> Result<Self, Failure> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|fault| {
-            Failure::Other(format!(
-                "the record of the destruction cannot be written to {}: {fault}. Nothing was removed",
-                path.display()
-            ))
-        })?;
-        Ok(Self { path, file })
-    }
-
-    /// What to tell the person.
-    async fn fill(mut self, client: &ControlClient) -> Result<String, Failure> {
-        let record = match client.destruction().await {
-            Ok(record) => record,
-            Err(ClientFault::Refused(problem)) if problem.code == ErrorCode::NotFound.as_str() => {
-                self.discard();
-                return Ok("There is no record of destruction: nothing was installed.\n".into());
-            }
-            Err(fault) => return Err(fault.into()),
-        };
-        writeln!(self.file, "{record}")
-            .and_then(|()| self.file.sync_all())
-            .map_err(|fault| {
-                Failure::Other(format!(
-                    "what was installed is gone, but its record cannot be written to {}: {fault}. Get it with \
-                     `zmon-provision status --destruction`",
-                    self.path.display()
-                ))
-            })?;
-        Ok(format!(
-            "The record of the destruction is in {}.\n",
-            self.path.display()
-        ))
-    }
-
-    fn discard(self) {
-        let _ = std::fs::remove_file(self.path);
-    }
+pub(super) fn set_pin(pin: &PinArgs, inputs: &Inputs, voice: Voice) -> Result<Exit, Failure> {
+    let path = configuration::pin_hash_file(inputs)?;
+    administrator::set_pin(&path, &pin.read()?, &SystemEntropy::new()).map_err(|fault| Failure::Other(fault.0))?;
+    let hint = administrator::hint(&path);
+    voice.say(&json!({ "file": path, "hint": hint }), || {
+        let hint = hint.as_ref().map(|hint| format!("{hint}\n"));
+        format!(
+            "The PIN is set; its hash is in {}.\n{}",
+            path.display(),
+            hint.unwrap_or_default()
+        )
+    });
+    Ok(Exit::Done)
 }
 
 fn first_line(source: impl Read) -> io::Result<SecretText> {

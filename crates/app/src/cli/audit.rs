@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zmon_domain::audit::{AUDIT_FORMAT, AuditEvent};
@@ -15,7 +16,7 @@ use zmon_domain::time::Timestamp;
 use zmon_local_api::AuditRecordView;
 use zmon_ports::Clock;
 
-use super::output::{print, print_json};
+use super::output::{Voice, print, print_json};
 use super::reach::Reach;
 use super::{Exit, Failure, Inputs, ServiceArgs};
 use crate::clock::SystemClock;
@@ -33,9 +34,6 @@ pub(super) enum AuditCommand {
     Verify {
         #[command(flatten)]
         service: ServiceArgs,
-        /// As one line of JSON
-        #[arg(long)]
-        json: bool,
     },
     /// Write every record with every field as JSON Lines, the audit's head first
     Export {
@@ -69,9 +67,6 @@ pub(super) struct ListArgs {
     /// Only the newest of them, at most this many
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
-    /// One line of JSON for each, with every field
-    #[arg(long)]
-    json: bool,
 }
 
 impl ListArgs {
@@ -84,32 +79,25 @@ impl ListArgs {
             && (self.code.is_empty() || self.code.iter().any(is_code))
             && (self.session.is_none() || self.session == record.session)
     }
-
-    fn line(&self, record: &AuditRecordView, coloured: bool) -> String {
-        if self.json {
-            return serde_json::to_string(record).unwrap_or_default() + "\n";
-        }
-        line(record, coloured)
-    }
 }
 
-pub(super) async fn audit(command: &AuditCommand, inputs: &Inputs) -> Result<Exit, Failure> {
+pub(super) async fn audit(command: &AuditCommand, inputs: &Inputs, voice: Voice) -> Result<Exit, Failure> {
     let service = match command {
         AuditCommand::List(arguments) => &arguments.service,
-        AuditCommand::Verify { service, .. } | AuditCommand::Export { service, .. } => service,
+        AuditCommand::Verify { service } | AuditCommand::Export { service, .. } => service,
     };
     let reach = Reach::of_control(service, inputs).await?;
     let outcome = match command {
-        AuditCommand::List(arguments) => list(&reach, arguments, inputs).await,
-        AuditCommand::Verify { json, .. } => verify(&reach, *json).await,
+        AuditCommand::List(arguments) => list(&reach, arguments, inputs, voice).await,
+        AuditCommand::Verify { .. } => verify(&reach, voice).await,
         AuditCommand::Export { out: None, .. } => export(&reach, &mut io::stdout().lock()).await.map(drop),
-        AuditCommand::Export { out: Some(path), .. } => export_to(&reach, path).await,
+        AuditCommand::Export { out: Some(path), .. } => export_to(&reach, path, voice).await,
     };
     reach.close().await;
     outcome.map(|()| Exit::Done)
 }
 
-async fn list(reach: &Reach, arguments: &ListArgs, inputs: &Inputs) -> Result<(), Failure> {
+async fn list(reach: &Reach, arguments: &ListArgs, inputs: &Inputs, voice: Voice) -> Result<(), Failure> {
     let coloured = io::stdout().is_terminal() && inputs.environment.iter().all(|(name, _)| name != "NO_COLOR");
     let mut newest = VecDeque::new();
     let mut from = 1;
@@ -119,7 +107,11 @@ async fn list(reach: &Reach, arguments: &ListArgs, inputs: &Inputs) -> Result<()
         from = last.sequence + 1;
         let mut text = String::new();
         for record in piece.iter().filter(|record| arguments.wants(record)) {
-            let line = arguments.line(record, coloured);
+            let line = if voice.json {
+                serde_json::to_string(record).unwrap_or_default() + "\n"
+            } else {
+                line(record, coloured)
+            };
             match arguments.limit {
                 None => text.push_str(&line),
                 Some(limit) => {
@@ -156,9 +148,9 @@ fn line(record: &AuditRecordView, coloured: bool) -> String {
     text + "\n"
 }
 
-async fn verify(reach: &Reach, json: bool) -> Result<(), Failure> {
+async fn verify(reach: &Reach, voice: Voice) -> Result<(), Failure> {
     let verdict = reach.verify_audit().await?;
-    if json {
+    if voice.json {
         print_json(&verdict);
     }
     match (verdict.sequence, &verdict.why) {
@@ -167,7 +159,7 @@ async fn verify(reach: &Reach, json: bool) -> Result<(), Failure> {
              and its key as evidence, and compare the last export and the receipts with it (`zmon-station audit-check`)",
             shown(why.as_deref().unwrap_or_default())
         ))),
-        _ if json => Ok(()),
+        _ if voice.json => Ok(()),
         _ => {
             print(&format!(
                 "The audit is intact: {} records, the last has the hash {}.\n",
@@ -179,12 +171,14 @@ async fn verify(reach: &Reach, json: bool) -> Result<(), Failure> {
     }
 }
 
-async fn export_to(reach: &Reach, path: &Path) -> Result<(), Failure> {
+async fn export_to(reach: &Reach, path: &Path, voice: Voice) -> Result<(), Failure> {
     let failed = |fault: io::Error| Failure::Other(format!("{} cannot be written: {fault}", path.display()));
     let mut file = NewFile::begin(path, PRIVATE).map_err(failed)?;
     let count = export(reach, &mut file).await?;
     file.put().map_err(failed)?;
-    print(&format!("{count} records are in {}.\n", path.display()));
+    voice.say(&json!({ "file": path, "records": count }), || {
+        format!("{count} records are in {}.\n", path.display())
+    });
     Ok(())
 }
 

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde_json::json;
 use zmon_domain::secret::SecretText;
 use zmon_local_api::{ConfigurationView, InstalledView};
 
-use super::output::{self, print, print_json};
+use super::output::{self, Voice, print};
 use super::reach::Reach;
 use super::{Exit, Failure, Inputs, ServiceArgs};
 use crate::configuration::keys;
@@ -31,9 +32,6 @@ pub(super) enum ConfigCommand {
     Show {
         #[command(flatten)]
         service: ServiceArgs,
-        /// As one line of JSON
-        #[arg(long)]
-        json: bool,
     },
     /// Write what is installed to files of a folder, for the monitor application; recorded in the audit
     Export(ExportArgs),
@@ -57,7 +55,7 @@ pub(super) struct ExportArgs {
     with_private_key: bool,
 }
 
-pub(super) async fn config(command: &ConfigCommand, inputs: &Inputs) -> Result<Exit, Failure> {
+pub(super) async fn config(command: &ConfigCommand, inputs: &Inputs, voice: Voice) -> Result<Exit, Failure> {
     match command {
         ConfigCommand::Example => {
             print(&keys::example_file());
@@ -67,16 +65,12 @@ pub(super) async fn config(command: &ConfigCommand, inputs: &Inputs) -> Result<E
             print(&keys::reference());
             Ok(Exit::Done)
         }
-        ConfigCommand::Show { service, json } => {
+        ConfigCommand::Show { service } => {
             let reach = Reach::of_control(service, inputs).await?;
             let shown = reach.show_configuration().await;
             reach.close().await;
             let view = shown?;
-            if *json {
-                print_json(&view);
-            } else {
-                print(&show(&view));
-            }
+            voice.say(&view, || show(&view));
             Ok(Exit::Done)
         }
         ConfigCommand::Export(arguments) => {
@@ -87,11 +81,15 @@ pub(super) async fn config(command: &ConfigCommand, inputs: &Inputs) -> Result<E
             reach.close().await;
             let (configuration, key) = read?;
             export(&configuration, key.as_ref(), &arguments.out)?;
-            print(&format!(
-                "What is installed is in {}, {} the private key.\n",
-                arguments.out.display(),
-                if key.is_some() { "with" } else { "without" }
-            ));
+            let with_key = key.is_some();
+            voice.say(
+                &json!({ "directory": arguments.out, "withPrivateKey": with_key }),
+                || {
+                    let with = if with_key { "with" } else { "without" };
+                    let place = arguments.out.display();
+                    format!("What is installed is in {place}, {with} the private key.\n")
+                },
+            );
             Ok(Exit::Done)
         }
     }

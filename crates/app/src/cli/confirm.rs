@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::sync::oneshot;
 use zmon_local_api::ConfirmationView;
 
-use super::output::{self, print};
+use super::output::{Voice, print};
 use super::{Exit, Failure, ServiceArgs};
 use crate::control_client::ControlClient;
 use crate::text::shown;
@@ -23,23 +23,25 @@ pub(super) struct ConfirmArgs {
     refuse: bool,
 }
 
-pub(super) async fn confirm(client: &ControlClient, arguments: &ConfirmArgs) -> Result<Exit, Failure> {
+pub(super) async fn confirm(client: &ControlClient, arguments: &ConfirmArgs, voice: Voice) -> Result<Exit, Failure> {
     let Some(view) = client.status().await?.confirmation else {
         // The service says it best, with the reason.
         client.answer_confirmation(false).await?;
         return Ok(Exit::Done);
     };
-    print(&facts(&view));
+    if !voice.json {
+        print(&facts(&view));
+    }
     let accept = if arguments.accept || arguments.refuse {
         arguments.accept
-    } else if at_a_terminal() {
+    } else if !voice.json && at_a_terminal() {
         ask().await.unwrap_or(false)
     } else {
-        let what = "there is no terminal to ask at; say --accept or --refuse";
+        let what = "there is no terminal to ask at\nnext: say --accept or --refuse";
         return Err(Failure::Other(what.into()));
     };
     let status = client.answer_confirmation(accept).await?;
-    print(&output::status(&status));
+    voice.say_status(&status);
     Ok(Exit::Done)
 }
 

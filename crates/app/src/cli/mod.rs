@@ -1,9 +1,15 @@
 //! The command line.
 
 mod administer;
+mod apply;
 mod audit;
+mod check;
 mod config;
 mod confirm;
+mod exit;
+mod failure;
+mod kept;
+pub mod manual;
 mod output;
 mod pair;
 mod reach;
@@ -11,37 +17,21 @@ mod serve;
 #[cfg(feature = "simulation")]
 mod simulate;
 mod store;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::administrator;
 use crate::configuration::{self, Configuration, Faults, Inputs};
-use crate::control_client::{ClientFault, ControlClient};
-use crate::entropy::SystemEntropy;
+use crate::control_client::ControlClient;
 use crate::{hardening, release};
-use output::{complain, print, print_json};
-
-/// How a command ends. The numbers above 64 are those of `sysexits.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// It is done.
-    Done = 0,
-    /// The service refused, or the act itself failed.
-    Refused = 1,
-    /// The command line is not understood.
-    Usage = 2,
-    /// The audit is not what was written (`EX_DATAERR`).
-    Tampered = 65,
-    /// The service is not reachable (`EX_UNAVAILABLE`).
-    Unreachable = 69,
-    /// The configuration is faulty (`EX_CONFIG`).
-    Configuration = 78,
-}
+pub use exit::Exit;
+use failure::Failure;
+use output::Voice;
 
 /// Pairs a Z Monitor with its Central Station.
 #[derive(Debug, Parser)]
@@ -54,6 +44,9 @@ struct Cli {
     // Not `global`: clap would drop those before the command as soon as one stands after it.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
+    /// Write one line of JSON for each thing that is said, and what goes wrong as a problem document to standard error
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,9 +61,6 @@ enum Command {
     Status {
         #[command(flatten)]
         service: ServiceArgs,
-        /// As one line of JSON
-        #[arg(long, conflicts_with_all = ["receipt", "destruction"])]
-        json: bool,
         /// The receipt of what is installed, alone
         #[arg(long, conflicts_with = "destruction")]
         receipt: bool,
@@ -80,6 +70,12 @@ enum Command {
     },
     /// Accept or refuse the configuration that waits for a person's answer
     Confirm(confirm::ConfirmArgs),
+    /// Install a sealed payload that was carried to the device by hand, while pairing is open
+    Apply(apply::ApplyArgs),
+    /// Say what happens on the device, as it happens; waits for the service where it is not there
+    Watch(watch::WatchArgs),
+    /// Find out what is wrong with this device and how to mend it; ends with 1 where something failed
+    Check(check::CheckArgs),
     /// End the open pairing session
     Cancel(ServiceArgs),
     /// Take note of a failure or of a de-provisioning
@@ -131,144 +127,117 @@ struct ServiceArgs {
     socket: Option<PathBuf>,
 }
 
-/// Why a command failed.
-enum Failure {
-    Configuration(Faults),
-    Client(ClientFault),
-    Tampered(String),
-    Other(String),
-}
-
-impl From<Faults> for Failure {
-    fn from(faults: Faults) -> Self {
-        Self::Configuration(faults)
-    }
-}
-
-impl From<ClientFault> for Failure {
-    fn from(fault: ClientFault) -> Self {
-        Self::Client(fault)
-    }
-}
-
-impl Failure {
-    fn report(self) -> Exit {
-        match self {
-            Self::Configuration(faults) => {
-                complain(&faults);
-                Exit::Configuration
-            }
-            Self::Client(fault) => {
-                complain(&fault);
-                match fault {
-                    ClientFault::Unreachable { .. } | ClientFault::Ended => Exit::Unreachable,
-                    ClientFault::Refused(_) => Exit::Refused,
-                }
-            }
-            Self::Tampered(what) => {
-                complain(&what);
-                Exit::Tampered
-            }
-            Self::Other(what) => {
-                complain(&what);
-                Exit::Refused
-            }
-        }
-    }
-}
-
 /// Runs one command line; the first argument is the program's name.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(answer) => {
-            // Help and version are answers, too.
-            let _ = answer.print();
-            return if answer.use_stderr() { Exit::Usage } else { Exit::Done };
-        }
+        Err(answer) => return answered(&answer, &arguments),
     };
+    let environment: Vec<_> = environment.into_iter().collect();
+    let term = environment.iter().find(|(name, _)| name == "TERM");
+    let voice = Voice::new(cli.json, term.map(|(_, value)| value.as_os_str()));
     if let Err(refused) = hardening::protect_process() {
-        complain(&format!("core dumps cannot be switched off: {refused}"));
-        return Exit::Refused;
+        let failure = Failure::Other(format!("core dumps cannot be switched off: {refused}"));
+        voice.complain(&failure);
+        return failure.exit();
     }
     let inputs = Inputs {
         file: cli.config,
-        environment: environment.into_iter().collect(),
+        environment,
         set: cli.set,
     };
-    carry_out(cli.command, &inputs).unwrap_or_else(Failure::report)
+    carry_out(cli.command, &inputs, voice).unwrap_or_else(|failure| {
+        voice.complain(&failure);
+        failure.exit()
+    })
 }
 
-fn carry_out(command: Command, inputs: &Inputs) -> Result<Exit, Failure> {
+/// Help and version are answers, too; wrong usage is told like every other fault.
+fn answered(answer: &clap::Error, arguments: &[OsString]) -> Exit {
+    if !answer.use_stderr() {
+        let _ = answer.print();
+        return Exit::Done;
+    }
+    if arguments.iter().any(|argument| argument == "--json") {
+        let text = answer.to_string();
+        // What is wrong, without the usage that follows for people.
+        let what = text.split("\n\n").next().unwrap_or_default();
+        let what = what.trim_start_matches("error: ");
+        Voice::new(true, None).complain(&Failure::Usage(what.into()));
+    } else {
+        let _ = answer.print();
+    }
+    Exit::Usage
+}
+
+fn carry_out(command: Command, inputs: &Inputs, voice: Voice) -> Result<Exit, Failure> {
     match command {
         Command::Serve(arguments) => serve::serve(&arguments, inputs),
         Command::Pair(arguments) => {
             let client = client(&arguments.service, inputs)?;
-            brief_runtime()?.block_on(pair::pair(&client, &arguments))
+            brief_runtime()?.block_on(pair::pair(&client, &arguments, voice))
         }
         Command::Status {
             service,
-            json,
             receipt,
             destruction,
         } => {
             let client = client(&service, inputs)?;
             let runtime = brief_runtime()?;
             if receipt {
-                print(&format!("{}\n", runtime.block_on(client.receipt())?));
+                let receipt = runtime.block_on(client.receipt())?;
+                voice.say(&json!({ "receipt": receipt }), || format!("{receipt}\n"));
             } else if destruction {
-                print(&format!("{}\n", runtime.block_on(client.destruction())?));
+                let destruction = runtime.block_on(client.destruction())?;
+                voice.say(&json!({ "destruction": destruction }), || format!("{destruction}\n"));
             } else {
-                let status = runtime.block_on(client.status())?;
-                if json {
-                    print_json(&status);
-                } else {
-                    print(&output::status(&status));
-                }
+                voice.say_status(&runtime.block_on(client.status())?);
             }
             Ok(Exit::Done)
         }
         Command::Confirm(arguments) => {
             let client = client(&arguments.service, inputs)?;
-            brief_runtime()?.block_on(confirm::confirm(&client, &arguments))
+            brief_runtime()?.block_on(confirm::confirm(&client, &arguments, voice))
         }
+        Command::Apply(arguments) => {
+            let client = client(&arguments.service, inputs)?;
+            brief_runtime()?.block_on(apply::apply(&client, &arguments, voice))
+        }
+        Command::Watch(arguments) => {
+            let client = client(&arguments.service, inputs)?;
+            brief_runtime()?.block_on(watch::watch(&client, &arguments, voice))
+        }
+        Command::Check(arguments) => brief_runtime()?.block_on(check::check(&arguments, inputs, voice)),
         Command::Cancel(service) => {
             let client = client(&service, inputs)?;
-            print(&output::status(&brief_runtime()?.block_on(client.cancel())?));
+            voice.say_status(&brief_runtime()?.block_on(client.cancel())?);
             Ok(Exit::Done)
         }
         Command::Acknowledge(service) => {
             let client = client(&service, inputs)?;
-            print(&output::status(&brief_runtime()?.block_on(client.acknowledge())?));
+            voice.say_status(&brief_runtime()?.block_on(client.acknowledge())?);
             Ok(Exit::Done)
         }
-        Command::Deprovision(arguments) => administer::deprovision(&arguments, inputs),
-        Command::Time { command } => administer::time(&command, inputs),
+        Command::Deprovision(arguments) => administer::deprovision(&arguments, inputs, voice),
+        Command::Time { command } => administer::time(&command, inputs, voice),
         #[cfg(feature = "simulation")]
-        Command::SimulateDevice(arguments) => simulate::simulate(arguments),
+        Command::SimulateDevice(arguments) => simulate::simulate(arguments, voice),
         Command::CheckConfig => {
             Configuration::load(inputs)?;
-            print(&configuration::describe(inputs)?);
+            let described = configuration::describe(inputs)?;
+            voice.say(&described, || described.to_string());
             Ok(Exit::Done)
         }
         Command::Admin {
             command: AdminCommand::SetPin(pin),
-        } => {
-            let path = configuration::pin_hash_file(inputs)?;
-            administrator::set_pin(&path, &pin.read()?, &SystemEntropy::new())
-                .map_err(|fault| Failure::Other(fault.0))?;
-            print(&format!("The PIN is set; its hash is in {}.\n", path.display()));
-            if let Some(hint) = administrator::hint(&path) {
-                print(&format!("{hint}\n"));
-            }
-            Ok(Exit::Done)
-        }
-        Command::Store { command } => brief_runtime()?.block_on(store::store(&command, inputs)),
-        Command::Config { command } => brief_runtime()?.block_on(config::config(&command, inputs)),
-        Command::Audit { command } => brief_runtime()?.block_on(audit::audit(&command, inputs)),
+        } => administer::set_pin(&pin, inputs, voice),
+        Command::Store { command } => brief_runtime()?.block_on(store::store(&command, inputs, voice)),
+        Command::Config { command } => brief_runtime()?.block_on(config::config(&command, inputs, voice)),
+        Command::Audit { command } => brief_runtime()?.block_on(audit::audit(&command, inputs, voice)),
     }
 }
 

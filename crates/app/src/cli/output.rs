@@ -1,12 +1,56 @@
 //! What commands write.
 
+use std::ffi::OsStr;
 use std::fmt::{Display, Write as _};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 
 use serde::Serialize;
 use zmon_local_api::{FailureView, InstalledView, StatusView};
 
+use super::Failure;
 use crate::text::{minutes, shown, utc};
+
+/// How a command speaks: sentences for people, or with `--json` documents for programs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Voice {
+    pub(super) json: bool,
+    /// Whether standard output is a terminal that can move its cursor.
+    pub(super) live: bool,
+}
+
+impl Voice {
+    /// A terminal says by `TERM` what it is; `dumb`, or none, can do nothing but write one line after the other.
+    pub(super) fn new(json: bool, term: Option<&OsStr>) -> Self {
+        let able = term.is_some_and(|term| !term.is_empty() && term != "dumb");
+        Self {
+            json,
+            live: !json && able && io::stdout().is_terminal(),
+        }
+    }
+
+    /// One line of JSON, or the words.
+    pub(super) fn say(self, document: &impl Serialize, words: impl FnOnce() -> String) {
+        if self.json {
+            print_json(document);
+        } else {
+            print(&words());
+        }
+    }
+
+    /// Where the device stands.
+    pub(super) fn say_status(self, view: &StatusView) {
+        self.say(view, || status(view));
+    }
+
+    /// What went wrong, to standard error.
+    pub(super) fn complain(self, failure: &Failure) {
+        if self.json {
+            let _ = writeln!(io::stderr(), "{}", failure.problem());
+        } else {
+            complain(failure);
+        }
+    }
+}
 
 /// Writes to standard output at once. A reader that has gone away is no fault of the command.
 pub(super) fn print(text: &str) {
@@ -22,7 +66,7 @@ pub(super) fn print_json(document: &impl Serialize) {
 }
 
 /// Writes to standard error what went wrong.
-pub(super) fn complain(what: &impl Display) {
+fn complain(what: &impl Display) {
     let _ = writeln!(io::stderr(), "zmon-provision: {what}");
 }
 

@@ -1,6 +1,5 @@
 //! `pair`: opens pairing, shows the QR code, waits for the outcome.
 
-use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use zmon_domain::status::ProvisioningStatus;
 use zmon_local_api::StatusView;
 
 use super::confirm;
-use super::output::{self, print, print_json};
+use super::output::{self, Voice, print, print_json};
 use super::{Exit, Failure, ServiceArgs};
 use crate::control_client::{ClientFault, ControlClient, Events};
 use crate::text::{minutes, shown};
@@ -28,15 +27,12 @@ pub(super) struct PairArgs {
     /// Write the QR code as SVG, too
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Write lines of JSON instead of the QR code and words
-    #[arg(long)]
-    json: bool,
     /// Leave as soon as the QR code is shown; pairing stays open
     #[arg(long)]
     no_wait: bool,
 }
 
-pub(super) async fn pair(client: &ControlClient, arguments: &PairArgs) -> Result<Exit, Failure> {
+pub(super) async fn pair(client: &ControlClient, arguments: &PairArgs, voice: Voice) -> Result<Exit, Failure> {
     // Subscribed before anything can happen.
     let events = if arguments.no_wait {
         None
@@ -50,14 +46,14 @@ pub(super) async fn pair(client: &ControlClient, arguments: &PairArgs) -> Result
     if let Some(path) = &arguments.svg {
         save(client, "svg", path).await?;
     }
-    if arguments.json {
+    if voice.json {
         print_json(&pairing);
     } else {
         print(&String::from_utf8_lossy(&client.qr_code("txt").await?));
         print(&format!("Valid for: {} min\n", minutes(pairing.expires_in_seconds)));
     }
     match events {
-        Some(events) => wait(client, events, arguments.json).await,
+        Some(events) => wait(client, events, voice).await,
         None => Ok(Exit::Done),
     }
 }
@@ -73,10 +69,9 @@ async fn save(client: &ControlClient, kind: &str, path: &Path) -> Result<(), Fai
     })
 }
 
-async fn wait(client: &ControlClient, mut events: Events, json: bool) -> Result<Exit, Failure> {
+async fn wait(client: &ControlClient, mut events: Events, voice: Voice) -> Result<Exit, Failure> {
     let mut progress = Progress {
-        live: stdout().is_terminal(),
-        silent: json,
+        voice,
         last: String::new(),
     };
     // The person's answer to the question of step 11, while it is awaited here.
@@ -91,23 +86,20 @@ async fn wait(client: &ControlClient, mut events: Events, json: bool) -> Result<
         };
         let exit = match status {
             ProvisioningStatus::ReadyToPair => {
-                let left = view.expires_in_seconds.map(minutes).unwrap_or_default();
-                progress.say("Waiting for the Central Station", &format!(", {left} min left"));
+                progress.count_down(view.expires_in_seconds.unwrap_or_default());
                 None
             }
             ProvisioningStatus::PairingReceived if view.confirmation.is_some() => {
                 if !std::mem::replace(&mut asked, true) {
                     progress.end();
-                    question = put(&view, json);
+                    question = put(&view, voice);
                 }
                 None
             }
             ProvisioningStatus::PairingReceived => {
                 let phase = view.phase.as_deref().unwrap_or_default();
-                progress.say(
-                    &format!("Received: {}", shown(phase).replace('_', " ").to_lowercase()),
-                    "",
-                );
+                let step = format!("Received: {}", shown(phase).replace('_', " ").to_lowercase());
+                progress.say(&step, &step);
                 None
             }
             ProvisioningStatus::Provisioned => Some(Exit::Done),
@@ -117,7 +109,7 @@ async fn wait(client: &ControlClient, mut events: Events, json: bool) -> Result<
         };
         if let Some(exit) = exit {
             progress.end();
-            conclude(&view, status, json);
+            conclude(&view, status, voice);
             return Ok(exit);
         }
         tokio::select! {
@@ -138,8 +130,8 @@ async fn wait(client: &ControlClient, mut events: Events, json: bool) -> Result<
 }
 
 /// Shows what the person has to compare, and asks where there is a terminal to ask at.
-fn put(view: &StatusView, json: bool) -> Option<oneshot::Receiver<bool>> {
-    if json {
+fn put(view: &StatusView, voice: Voice) -> Option<oneshot::Receiver<bool>> {
+    if voice.json {
         print_json(view);
         return None;
     }
@@ -154,8 +146,8 @@ fn put(view: &StatusView, json: bool) -> Option<oneshot::Receiver<bool>> {
     None
 }
 
-fn conclude(view: &StatusView, status: ProvisioningStatus, json: bool) {
-    if json {
+fn conclude(view: &StatusView, status: ProvisioningStatus, voice: Voice) {
+    if voice.json {
         print_json(view);
         return;
     }
@@ -168,30 +160,53 @@ fn conclude(view: &StatusView, status: ProvisioningStatus, json: bool) {
     }
 }
 
-/// One line that moves on a terminal; elsewhere a line for each step.
+/// One line that moves on a terminal that can do that; elsewhere one line after the other.
 struct Progress {
-    live: bool,
-    silent: bool,
+    voice: Voice,
     last: String,
 }
 
 impl Progress {
-    fn say(&mut self, step: &str, countdown: &str) {
-        if self.silent {
-            return;
-        }
-        if self.live {
+    fn count_down(&mut self, seconds: u64) {
+        let line = format!("Waiting for the Central Station, {} min left", minutes(seconds));
+        self.say(&mark(seconds).to_string(), &line);
+    }
+
+    /// Where lines do not move, only for a step that is another than the last.
+    fn say(&mut self, step: &str, line: &str) {
+        if self.voice.live {
             // Back to the start of the line, and erase it.
-            print(&format!("\r\u{1b}[2K{step}{countdown}"));
-        } else if self.last != step {
-            print(&format!("{step}\n"));
+            print(&format!("\r\u{1b}[2K{line}"));
+        } else if !self.voice.json && self.last != step {
+            print(&format!("{line}\n"));
         }
         step.clone_into(&mut self.last);
     }
 
     fn end(&self) {
-        if self.live && !self.silent {
+        if self.voice.live {
             print("\n");
         }
+    }
+}
+
+/// How many seconds are said to be left where not each of them is said: whole minutes, then 30 and 10.
+fn mark(seconds: u64) -> u64 {
+    match seconds {
+        0..=10 => 10,
+        11..=30 => 30,
+        _ => seconds.div_ceil(60) * 60,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_down_in_few_lines_where_lines_do_not_move() {
+        let mut marks: Vec<_> = (0..=600).rev().map(mark).collect();
+        marks.dedup();
+        assert_eq!(marks, [600, 540, 480, 420, 360, 300, 240, 180, 120, 60, 30, 10]);
     }
 }

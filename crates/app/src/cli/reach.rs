@@ -2,11 +2,21 @@
 
 use zmon_domain::access::{Peer, ReadOf};
 use zmon_domain::audit::{AuditEntry, AuditEvent};
+use zmon_domain::checks::ConnectionTarget;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::machine::Persisted;
+use zmon_domain::status::ProvisioningStatus;
 use zmon_domain::time::Timestamp;
-use zmon_local_api::{AuditPageView, AuditVerdictView, ConfigurationView, CredentialsView, Problem};
-use zmon_ports::{AuditPage, AuditStore, Clock, ConfigurationStore, ProvisioningStore, StoreFault};
+use zmon_https_outbound::HttpsConnectionTest;
+use zmon_local_api::{
+    AuditPageView, AuditVerdictView, ConfigurationView, CredentialsView, ExaminationView, FailureView, Problem,
+};
+use zmon_ports::{
+    AuditPage, AuditStore, CertificateFacts, Clock, ConfigurationStore, ConnectionTest, Examination, ProvisioningStore,
+    StoreFault,
+};
 use zmon_sqlcipher_certstore::SqlcipherStore;
+use zmon_x509_facts::WebpkiCertificateFacts;
 
 use super::{Failure, Inputs, ServiceArgs, client};
 use crate::clock::SystemClock;
@@ -20,6 +30,15 @@ pub(super) enum Reach {
     Service(ControlClient),
     /// None runs; this process has the store for itself.
     Store(Box<OwnStore>),
+}
+
+/// Where the device stands, as far as both can tell.
+pub(super) struct Standing {
+    pub(super) status: String,
+    pub(super) failure: Option<FailureView>,
+    /// What is wrong with the storage while the device goes on.
+    pub(super) warning: Option<String>,
+    pub(super) retired: bool,
 }
 
 /// The store, opened by a command.
@@ -57,7 +76,8 @@ impl Reach {
         Self::store(inputs).await
     }
 
-    async fn store(inputs: &Inputs) -> Result<Self, Failure> {
+    /// The store, where no service runs.
+    pub(super) async fn store(inputs: &Inputs) -> Result<Self, Failure> {
         let configuration = Configuration::load_to_serve(inputs)?;
         // Opening would make one.
         if !configuration.store_path.exists() {
@@ -109,6 +129,79 @@ impl Reach {
                 Ok(("the running service did it", warning.is_none()))
             }
             Self::Store(own) => Ok(("no service is running", own.rotate_key().await?)),
+        }
+    }
+
+    /// Where the device stands.
+    pub(super) async fn standing(&self) -> Result<Standing, Failure> {
+        match self {
+            Self::Service(client) => {
+                let view = client.status().await?;
+                Ok(Standing {
+                    status: view.status,
+                    failure: view.failure,
+                    warning: view.storage_warning.map(|warning| warning.message),
+                    retired: false,
+                })
+            }
+            Self::Store(own) => {
+                let stored = own.store.load().await?;
+                let status = match stored.persisted {
+                    Persisted::Unprovisioned => ProvisioningStatus::Unprovisioned,
+                    Persisted::Provisioned(_) => ProvisioningStatus::Provisioned,
+                    Persisted::Deprovisioned => ProvisioningStatus::Deprovisioned,
+                };
+                Ok(Standing {
+                    status: status.as_str().into(),
+                    failure: None,
+                    warning: None,
+                    retired: stored.retirement.is_some(),
+                })
+            }
+        }
+    }
+
+    /// What nobody but the device itself can see.
+    pub(super) async fn examine(&self) -> Result<ExaminationView, Failure> {
+        match self {
+            Self::Service(client) => Ok(client.examination().await?),
+            Self::Store(own) => {
+                let active = own.store.active_credentials().await?;
+                let key_belongs = active.map(|active| {
+                    let credentials = &active.credentials;
+                    let (certificate, key) = (&credentials.client_certificate, &credentials.client_private_key);
+                    WebpkiCertificateFacts.key_belongs(certificate, key)
+                });
+                Ok(ExaminationView::from(&Examination {
+                    wall: SystemClock.wall(),
+                    time_floor: own.time_floor().await?,
+                    listening: false,
+                    key_belongs,
+                }))
+            }
+        }
+    }
+
+    /// Tries the server with the installed credentials.
+    pub(super) async fn test_connection(&self) -> Result<(), Failure> {
+        match self {
+            Self::Service(client) => {
+                client.test_connection().await?;
+                Ok(())
+            }
+            Self::Store(own) => {
+                let active = own.store.active_configuration().await?.ok_or_else(not_provisioned)?;
+                let credentials = own.store.active_credentials().await?.ok_or_else(not_provisioned)?;
+                let wall = SystemClock.wall();
+                let target = ConnectionTarget {
+                    server_url: &active.settings.values().server_url,
+                    credentials: &credentials.credentials,
+                    at: own.now().await?,
+                    synchronised: wall.synchronised,
+                };
+                let reached = HttpsConnectionTest::default().reach(target).await;
+                reached.map(drop).map_err(|fault| refused(&fault.into()))
+            }
         }
     }
 
@@ -174,8 +267,11 @@ impl OwnStore {
 
     /// By the wall clock, but never before the time floor.
     async fn now(&self) -> Result<Timestamp, Failure> {
-        let floor = self.store.load().await?.time_floor.unwrap_or(release::date());
-        Ok(SystemClock.wall().now.max(floor))
+        Ok(SystemClock.wall().now.max(self.time_floor().await?))
+    }
+
+    async fn time_floor(&self) -> Result<Timestamp, StoreFault> {
+        Ok(self.store.load().await?.time_floor.unwrap_or(release::date()))
     }
 }
 
@@ -187,6 +283,9 @@ impl From<StoreFault> for Failure {
 
 /// As the service words it.
 fn not_provisioned() -> Failure {
-    let problem = Problem::from(&ProvisioningError::from(ErrorCode::NotProvisioned));
-    Failure::Client(ClientFault::Refused(Box::new(problem)))
+    refused(&ProvisioningError::from(ErrorCode::NotProvisioned))
+}
+
+fn refused(error: &ProvisioningError) -> Failure {
+    Failure::Client(ClientFault::Refused(Box::new(Problem::from(error))))
 }

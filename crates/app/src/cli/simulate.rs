@@ -14,7 +14,7 @@ use zmon_domain::pairing::MAX_PAIRING_TIME;
 use zmon_domain::secret::SecretBytes;
 use zmon_domain::status::Phase;
 
-use super::output::{print, print_json};
+use super::output::{Voice, print, print_json};
 use super::{Exit, Failure, no_runtime};
 use crate::configuration::{Log, LogFormat, read_key};
 use crate::simulation::{self, Change, Event, Fault, Faults, Plan, Reporter, Trust};
@@ -60,9 +60,6 @@ pub(super) struct SimulateArgs {
     /// End when every session has ended
     #[arg(long)]
     until_done: bool,
-    /// One JSON object per line, on standard output and in the log
-    #[arg(long)]
-    json: bool,
 }
 
 /// What the monitors trust: exactly one.
@@ -77,19 +74,15 @@ struct TrustArgs {
     trust_anchor: Option<PathBuf>,
 }
 
-pub(super) fn simulate(arguments: SimulateArgs) -> Result<Exit, Failure> {
-    let format = if arguments.json {
-        LogFormat::Json
-    } else {
-        LogFormat::Text
-    };
+pub(super) fn simulate(arguments: SimulateArgs, voice: Voice) -> Result<Exit, Failure> {
+    let format = if voice.json { LogFormat::Json } else { LogFormat::Text };
     telemetry::start(Log {
         level: Level::WARN,
         format,
     });
     super::output::shout(BANNER);
     warn!("SIMULATION: these monitors are not real; never put a program that can do this on a monitor");
-    let mut reporter = Lines { json: arguments.json };
+    let mut reporter = Lines { json: voice.json };
     let plan = plan(arguments)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)

@@ -1,10 +1,10 @@
 //! Acts on the encrypted store.
 
 use clap::Subcommand;
-
+use serde_json::json;
 use zmon_ports::StorageWarning;
 
-use super::output::print;
+use super::output::Voice;
 use super::reach::Reach;
 use super::{Exit, Failure, Inputs, ServiceArgs};
 
@@ -15,17 +15,20 @@ pub(super) enum StoreCommand {
 }
 
 /// Carries out one of them.
-pub(super) async fn store(command: &StoreCommand, inputs: &Inputs) -> Result<Exit, Failure> {
+pub(super) async fn store(command: &StoreCommand, inputs: &Inputs, voice: Voice) -> Result<Exit, Failure> {
     let StoreCommand::RotateKey(service) = command;
     let reach = Reach::of_control(service, inputs).await?;
     let rotated = reach.rotate_key().await;
     reach.close().await;
     let (by, destroyed) = rotated?;
-    print(&if destroyed {
-        format!("The store has a new key, and the former one is destroyed; {by}.\n")
-    } else {
-        let why = StorageWarning::FormerKeyKept.message();
-        format!("The store has a new key; {by}.\nWarning: {why}\n")
+    let document = json!({ "by": by, "formerKeyDestroyed": destroyed });
+    voice.say(&document, || {
+        if destroyed {
+            format!("The store has a new key, and the former one is destroyed; {by}.\n")
+        } else {
+            let why = StorageWarning::FormerKeyKept.message();
+            format!("The store has a new key; {by}.\nWarning: {why}\n")
+        }
     });
     Ok(Exit::Done)
 }

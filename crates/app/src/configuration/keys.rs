@@ -94,6 +94,9 @@ keys! {
          keys must be set.";
     CONTROL_SOCKET = "control.socket", Text, Some("/run/zmon-provision/control.sock"), PATH,
         "Unix socket of the local API; owner and group may use it.";
+    CONTROL_GROUP = "control.group", Text, None, "the name or number of a Unix group of this device",
+        "The group whose members may use `control.socket`, instead of the service's own group. The service has to be a member \
+         of it.";
     APPLICATION_GROUP = "application.group", Text, None, "the name or number of a Unix group of this device",
         "The monitor application's group: whoever is in it, and nobody else, may get configuration and credentials from \
          `application.socket`. Without it there is no such socket. The service has to be a member of the group.";

@@ -93,9 +93,7 @@ impl Reader {
 
     /// The key's value as it stands, for a person.
     pub(super) fn shown(&self, key: &Key) -> Option<String> {
-        self.values
-            .get(key.name)
-            .map(|value| format!("{:?}", value.kind.to_string()))
+        self.values.get(key.name).map(|value| value.kind.to_string())
     }
 
     /// Notes a fault of this key, with the origin of its value.

@@ -8,12 +8,14 @@ mod store_key;
 mod tests;
 mod trust;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use nix::unistd::Group;
+use serde::Serialize;
 use zmon_domain::checks::Demands;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::MAX_PAIRING_TIME;
@@ -56,6 +58,8 @@ pub struct Configuration {
     pub credentials_directory: Option<PathBuf>,
     /// Unix socket of the local API.
     pub control_socket: PathBuf,
+    /// Number of the group whose members may use it, instead of the service's own.
+    pub control_group: Option<u32>,
     /// What the monitor application is given, and where.
     pub application: Application,
     /// The kiosk page, where there is one.
@@ -143,6 +147,7 @@ impl Configuration {
         let store_key = store_key::load(&mut reader, inputs);
         let trust_anchor = trust::load(&mut reader);
         let control_socket = reader.require(&keys::CONTROL_SOCKET, absolute_path);
+        let control_group = reader.read(&keys::CONTROL_GROUP, group_number);
         let group = reader.read(&keys::APPLICATION_GROUP, group_number);
         let application_socket = reader.require(&keys::APPLICATION_SOCKET, absolute_path);
         let provisioned_file = reader.require(&keys::APPLICATION_PROVISIONED_FILE, absolute_path);
@@ -178,6 +183,7 @@ impl Configuration {
                 trust_anchor_file: path,
                 credentials_directory: inputs.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
                 control_socket: control_socket?,
+                control_group,
                 application: Application {
                     group,
                     socket: application_socket?,
@@ -234,18 +240,45 @@ pub fn pin_hash_file(inputs: &Inputs) -> Result<PathBuf, Faults> {
     reader.finish(file)
 }
 
-/// Every key with its value and where that comes from, for a person. No value is a secret.
+/// Every key with its value and where that comes from. No value is a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Description {
+    keys: Vec<DescribedKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct DescribedKey {
+    key: &'static str,
+    /// As a person would write it; null where it is not set.
+    value: Option<String>,
+    source: String,
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for DescribedKey { key, value, source } in &self.keys {
+            match value {
+                Some(value) => writeln!(f, "{key} = {value:?} ({source})")?,
+                None => writeln!(f, "{key} is not set")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Describes every key.
 ///
 /// # Errors
 /// Every fault of the layers as such.
-pub fn describe(inputs: &Inputs) -> Result<String, Faults> {
+pub fn describe(inputs: &Inputs) -> Result<Description, Faults> {
     let reader = Reader::new(inputs);
-    let lines = keys::ALL.iter().map(|key| match reader.shown(key) {
-        Some(value) => format!("{} = {value} ({})\n", key.name, reader.origin(key)),
-        None => format!("{} is not set\n", key.name),
+    let keys = keys::ALL.iter().map(|key| DescribedKey {
+        key: key.name,
+        value: reader.shown(key),
+        source: reader.origin(key),
     });
-    let text = lines.collect();
-    reader.finish(Some(text))
+    let keys = keys.collect();
+    reader.finish(Some(Description { keys }))
 }
 
 /// Digits and nothing else: no sign, no white space.

@@ -457,7 +457,9 @@ fn finds_the_socket_without_the_rest_of_the_configuration() {
 
 #[test]
 fn describes_values_and_their_origins() {
-    let text = describe(&Site::new().set("log.level", "debug").inputs).unwrap();
+    let text = describe(&Site::new().set("log.level", "debug").inputs)
+        .unwrap()
+        .to_string();
     assert!(text.contains("log.level = \"debug\" (--set)\n"), "{text}");
     assert!(text.contains("listener.port = \"8443\" (default)\n"), "{text}");
     assert!(text.contains("listener.bind is not set\n"), "{text}");

@@ -19,7 +19,7 @@ fn ends_with_2_for_a_command_line_that_it_does_not_understand() {
         &[],
         &["fly"],
         &["--set", "port", "serve"],
-        &["status", "--json", "--receipt"],
+        &["status", "--destruction", "--receipt"],
         &["deprovision"],
         &["deprovision", "--pin-stdin", "--pin-file", "x"],
     ];

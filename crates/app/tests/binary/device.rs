@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::support::{Site, finish};
@@ -48,6 +48,13 @@ fn opens_its_port_for_pairing_alone_and_leaves_nothing_behind() {
     let png = site.path("qr.png");
     let (code, shown, errors) = site.run(&["pair", "--png", png.to_str().unwrap(), "--no-wait"]);
     assert_eq!(code, 0, "{errors}");
+    let act = device.wait_for("somebody acts");
+    let own = fs::metadata("/proc/self").unwrap().uid();
+    assert_eq!(
+        (&act["route"], &act["uid"]),
+        (&"OpenPairing".into(), &own.into()),
+        "{act}"
+    );
     let qr = scan(&png);
     assert_eq!(
         (&qr["deviceId"], &qr["port"]),
@@ -127,7 +134,11 @@ fn waits_for_the_outcome_and_tells_that_pairing_was_cancelled() {
     assert_eq!(json.0, 0, "{}", json.2);
     let (code, text, _) = finish(waiting.wait_with_output().unwrap());
     assert_eq!(code, 1);
-    assert!(text.contains("Waiting for the Central Station\n"), "{text}");
+    let waits: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("Waiting for the Central Station, "))
+        .collect();
+    assert!((1..=2).contains(&waits.len()), "not a line for each second: {text}");
     assert!(
         text.ends_with("it was cancelled, or its time is over.\nNext: open pairing again.\n"),
         "{text}"

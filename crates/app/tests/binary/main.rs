@@ -3,8 +3,11 @@
 
 mod command_line;
 mod device;
+mod json;
 mod ports;
 mod service_manager;
 mod store;
 mod support;
+mod terminal;
 mod trust;
+mod watch;

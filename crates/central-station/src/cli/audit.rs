@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
+use crate::audit::AuditExport;
+use crate::ca::certificate_sha256;
+use crate::receipt::Expected;
+use crate::{Fault, Station};
 use clap::Args;
 use serde_json::json;
-use zmon_central_station::audit::AuditExport;
-use zmon_central_station::ca::certificate_sha256;
-use zmon_central_station::receipt::Expected;
-use zmon_central_station::{Fault, Station};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::result::ReceiptClaims;
 

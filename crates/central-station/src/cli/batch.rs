@@ -3,14 +3,14 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use crate::batch::{Defaults, Options, Outcome as DeviceOutcome, run, validate};
+use crate::push::Patience;
+use crate::{Fault, FaultCode, Station};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use zmon_central_station::batch::{Defaults, Options, Outcome as DeviceOutcome, run, validate};
-use zmon_central_station::push::Patience;
-use zmon_central_station::{Fault, FaultCode, Station};
 use zmon_domain::settings::{Language, MeasurementUnit, ServerUrl, SyncInterval};
 
 use super::{Failure, Outcome, Report, language, printable, server_url, sync_interval, unit};

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::ca::now;
+use crate::check::{Against, Findings, check};
+use crate::{Fault, Station};
 use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
-use zmon_central_station::ca::now;
-use zmon_central_station::check::{Against, Findings, check};
-use zmon_central_station::{Fault, Station};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::time::Timestamp;
 

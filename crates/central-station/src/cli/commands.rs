@@ -5,14 +5,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::ca::{Issued, certificate_sha256, now, written};
+use crate::home::{AnchorKind, write_new};
+use crate::payload::DeviceConfiguration;
+use crate::push::{Answer, Patience, comparison_value};
+use crate::receipt::Expected;
+use crate::{Fault, FaultCode, Monitor, Station};
 use clap::CommandFactory;
 use serde_json::{Value, json};
-use zmon_central_station::ca::{Issued, certificate_sha256, now, written};
-use zmon_central_station::home::{AnchorKind, write_new};
-use zmon_central_station::payload::DeviceConfiguration;
-use zmon_central_station::push::{Answer, Patience, comparison_value};
-use zmon_central_station::receipt::Expected;
-use zmon_central_station::{Fault, FaultCode, Monitor, Station};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::result::{DestructionClaims, ReceiptClaims};
 use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
@@ -20,7 +20,7 @@ use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 use super::audit::audit_check;
 use super::batch::batch;
 use super::check::dry_run;
-use super::{Anchor, Arguments, Command, Failure, Outcome, Provision, Report, printable, say};
+use super::{Anchor, Arguments, Command, Configure, Failure, Outcome, Provision, Report, Seal, printable, say};
 
 pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
     let station = Station::open(home);
@@ -33,6 +33,7 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
             issued(&station.certificate_authority()?.issue_server(host.host())?, &out)
         }
         Command::Provision(arguments) => provision(&station, &arguments).await,
+        Command::Seal(arguments) => seal(&station, &arguments),
         Command::Push {
             png,
             body,
@@ -204,20 +205,51 @@ fn scanned(monitor: &Monitor) -> Report {
     Report::done(text, json)
 }
 
-async fn provision(station: &Station, arguments: &Provision) -> Outcome {
-    let configuration = DeviceConfiguration {
-        server_url: arguments.server_url.clone(),
-        sync_interval: arguments.sync_interval,
-        device_label: arguments.label.clone(),
-        measurement_unit: arguments.unit,
-        language: arguments.language.clone(),
+fn configuration(station: &Station, configure: &Configure) -> Result<DeviceConfiguration, Fault> {
+    Ok(DeviceConfiguration {
+        server_url: configure.server_url.clone(),
+        sync_interval: configure.sync_interval,
+        device_label: configure.label.clone(),
+        measurement_unit: configure.unit,
+        language: configure.language.clone(),
         ca_certificate: station.certificate_authority()?.certificate_pem().into(),
-        server_certificate: arguments.server_cert.as_deref().map(read_text).transpose()?,
-    };
+        server_certificate: configure.server_cert.as_deref().map(read_text).transpose()?,
+    })
+}
+
+/// A body to be carried by hand.
+fn seal(station: &Station, arguments: &Seal) -> Outcome {
+    let configuration = configuration(station, &arguments.configure)?;
+    refuse_taken(Some(&arguments.out))?;
+    let monitor = station.scan(&read(&arguments.configure.png)?)?;
+    let device_id = monitor.device_id();
+    let client = station.issue(device_id)?;
+    let body = station.seal(&monitor, &configuration, &client, now(), MAX_PAYLOAD_LIFETIME)?;
+    if let Some(file) = &arguments.save_certificate {
+        write_new(file, client.certificate_pem.trim_end())?;
+    }
+    write_new(&arguments.out, &body)?;
+    let file = arguments.out.display().to_string();
+    let comparison = comparison_value(body.as_bytes()).to_string();
+    let text = format!(
+        "The sealed body for {device_id} is in {file}. Carry it there within the hour, while the same QR code is on the \
+         screen, and run `zmon-provision apply`; it gives the receipt for `verify-receipt`. Comparison value: {comparison}."
+    );
+    let json = json!({
+        "deviceId": device_id.as_str(),
+        "file": file,
+        "comparisonValue": comparison,
+        "certificateSha256": client.sha256.to_hex(),
+    });
+    Ok(Report::done(text, json))
+}
+
+async fn provision(station: &Station, arguments: &Provision) -> Outcome {
+    let configuration = configuration(station, &arguments.configure)?;
     // What cannot be kept afterwards must be known before anything is sent.
     refuse_taken(arguments.receipt.as_deref())?;
     let mut watch = Stopwatch::start();
-    let monitor = station.scan(&read(&arguments.png)?)?;
+    let monitor = station.scan(&read(&arguments.configure.png)?)?;
     let device_id = monitor.device_id();
     watch.lap("scan and verify the QR code");
     let client = station.issue(device_id)?;

@@ -10,11 +10,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::push::Refusal;
+use crate::{Family, Fault, FaultCode};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Value, json};
-use zmon_central_station::push::Refusal;
-use zmon_central_station::{Family, Fault, FaultCode};
 use zmon_domain::identity::{DeviceId, Unacceptable};
 use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, SyncInterval};
 
@@ -28,7 +28,7 @@ use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, S
 /// `title`, `detail`, `nextAction` and `family`.
 #[derive(Parser)]
 #[command(name = "zmon-station", version)]
-pub(crate) struct Arguments {
+struct Arguments {
     /// Folder with the station's keys.
     #[arg(long, global = true, default_value = "zmon-station", value_name = "DIR")]
     home: PathBuf,
@@ -84,6 +84,9 @@ enum Command {
     },
     /// Provision the monitor whose QR code is in a PNG: scan, verify, issue, sign, seal, push, check the receipt.
     Provision(Box<Provision>),
+    /// Do the same up to the push and write the sealed body to a file, to be carried to the monitor by hand and installed
+    /// there with `zmon-provision apply`, while the QR code is on its screen.
+    Seal(Box<Seal>),
     /// Push a body that was sealed before, for example after a lost answer.
     Push {
         /// Picture of the screen that the body was sealed for.
@@ -148,8 +151,9 @@ enum Command {
     },
 }
 
+/// What a monitor is to become.
 #[derive(Args)]
-struct Provision {
+struct Configure {
     /// Picture of the screen.
     png: PathBuf,
     /// The central server: an https URL.
@@ -170,6 +174,24 @@ struct Provision {
     /// The server's certificate to pin, PEM, leaf first.
     #[arg(long, value_name = "FILE")]
     server_cert: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Seal {
+    #[command(flatten)]
+    configure: Configure,
+    /// New file for the sealed body; it is good for one hour, in this pairing session alone.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Keep the issued certificate in a new file (receipts of an Ed25519 station are verified with it).
+    #[arg(long, value_name = "FILE")]
+    save_certificate: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Provision {
+    #[command(flatten)]
+    configure: Configure,
     /// Keep the sealed body in a new file, to push it again after a lost answer.
     #[arg(long, value_name = "FILE")]
     save_body: Option<PathBuf>,
@@ -321,8 +343,14 @@ fn printable(text: &str) -> String {
 /// What was done cannot be told.
 const UNSAID: u8 = Family::Local.exit_code();
 
-/// Runs a command.
-pub(crate) async fn run() -> ExitCode {
+/// The command line as data, for man pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Runs the program.
+pub async fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

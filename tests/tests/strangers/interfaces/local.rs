@@ -12,7 +12,7 @@ use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_local_api::PairingDefaults;
-use zmon_testkit::fake_service::FakeService;
+use zmon_testkit::fake_service::{Apply, FakeService};
 
 use super::{Judge, MASTER, good_body, push, sealed};
 use crate::site::{Anchor, DEVICE, PIN, Site, key_text};
@@ -32,6 +32,12 @@ const ADMINISTRATION: [&str; 3] = ["/v1/deprovision", "/v1/retire", "/v1/time/re
 const CONFIRMATION: &str = "/v1/pairing/confirmation";
 const ACCEPT: &str = r#"{"accept":true}"#;
 const PICTURES: [&str; 3] = ["/v1/pairing/qr.png", "/v1/pairing/qr.svg", "/v1/pairing/qr.txt"];
+
+/// A sealed payload that somebody has carried to the device.
+fn by_hand(body: &str) -> (&'static str, &'static str, Value) {
+    let jose = json!({ "Content-Type": "application/jose" });
+    ("POST", "/v1/pairing/payload", json!({ "headers": jose, "body": body }))
+}
 
 fn get(path: &str) -> (&str, &str, Value) {
     ("GET", path, json!({}))
@@ -62,6 +68,7 @@ fn lives_its_life(judge: &mut Judge) {
     for path in ["/v1/receipt", "/v1/configuration"] {
         judge.refuses(get(path), 409, "NotProvisioned");
     }
+    judge.refuses(post("/v1/connection-test", ""), 409, "NotProvisioned");
     judge.refuses(get("/v1/destruction"), 404, "NotFound");
     judge.refuses(get("/v1/audit?from=x"), 400, "RequestInvalid");
     for picture in PICTURES {
@@ -88,6 +95,11 @@ fn lives_its_life(judge: &mut Judge) {
     judge.refuses(acknowledge.clone(), 409, "PairingInProgress");
     judge.gives(cancel.clone(), 200);
     judge.gives(open("{}"), 201);
+    judge.refuses(by_hand("not sealed"), 400, "EnvelopeInvalid");
+    judge.refuses(by_hand(&"x".repeat(64 * 1024 + 1)), 413, "PayloadTooLarge");
+    let mut stalled = by_hand("{}");
+    stalled.2["stall"] = true.into();
+    judge.refuses(stalled, 408, "RequestTimeout");
     site.write("qr", &site.pair());
     let body = sealed(&site.read("qr"), DEVICE);
     pushed(judge, &site, &body, "PayloadInvalid");
@@ -97,9 +109,10 @@ fn lives_its_life(judge: &mut Judge) {
     judge.refuses(post("/v1/deprovision", &pin(PIN)), 409, "NotProvisioned");
     site.write("qr", &site.pair());
     let body = good_body(judge, &site, "body");
-    pushed(judge, &site, &body, "");
+    judge.gives(by_hand(&body), 200);
     judge.gives(get("/v1/status"), 200);
     let readable = [
+        "/v1/examination",
         "/v1/receipt",
         "/v1/configuration",
         "/v1/audit",
@@ -280,8 +293,31 @@ fn refuses_what_no_device_can_be_brought_to(judge: &mut Judge) {
 
     service.health_with(None);
     judge.gives(get("/v1/health"), 503);
+    let refusals = [
+        (ErrorCode::SignatureInvalid, 401),
+        (ErrorCode::DeviceIdMismatch, 403),
+        (ErrorCode::AlreadyProvisioned, 409),
+        (ErrorCode::PayloadExpired, 410),
+        (ErrorCode::InvalidCertificate, 422),
+        (ErrorCode::NetworkError, 502),
+        (ErrorCode::StorageError, 500),
+        (ErrorCode::ShuttingDown, 503),
+    ];
+    for (code, status) in refusals {
+        service.apply_with(Apply::refuse(code));
+        judge.refuses(by_hand("x"), status, code.as_str());
+    }
+
+    judge.gives(post("/v1/connection-test", ""), 200);
+    for (code, status) in [(ErrorCode::NetworkError, 502), (ErrorCode::StorageError, 500)] {
+        service.reach_with(Err(code.into()));
+        judge.refuses(post("/v1/connection-test", ""), status, code.as_str());
+    }
+
     service.read_with(Err(ErrorCode::StorageError.into()));
-    judge.refuses(get("/v1/configuration"), 500, "StorageError");
+    for path in ["/v1/configuration", "/v1/examination"] {
+        judge.refuses(get(path), 500, "StorageError");
+    }
     service.audit().break_down("the card is gone");
     for path in ["/v1/audit", "/v1/audit/verdict"] {
         judge.refuses(get(path), 500, "StorageError");

@@ -1,0 +1,68 @@
+//! `pair` at a terminal: a real one, made by `script`, and what is none.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use zmon_testkit::skip::skip;
+
+use crate::device::status_of;
+use crate::support::Site;
+
+/// What somebody sees who pairs at a terminal of this kind, and cancels a little later.
+fn seen(term: Option<&str>) -> Option<String> {
+    let site = Site::new();
+    let _device = site.serve();
+    let config = site.path("config.toml");
+    let line = format!(
+        "{} --config {} pair",
+        env!("CARGO_BIN_EXE_zmon-provision"),
+        config.display()
+    );
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
+    command.envs(term.map(|term| ("TERM", term)));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().ok()?;
+    let ready = (0..400).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        status_of(&site)["status"] == "READY_TO_PAIR"
+    });
+    assert!(ready);
+    // Some seconds of the countdown.
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(site.run(&["cancel"]).0, 0);
+    let _stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn counts_down_in_one_line_that_moves_on_a_terminal() {
+    let Some(text) = seen(Some("xterm")) else {
+        return skip("counts down on a terminal", "`script` of util-linux is not installed");
+    };
+    let moves = text.matches("\r\u{1b}[2KWaiting for the Central Station, 9:5").count();
+    assert!(moves >= 2, "{text:?}");
+    assert!(
+        text.contains("Pairing code: ") && text.ends_with("Next: open pairing again.\r\n"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn moves_nothing_on_a_terminal_that_cannot() {
+    for term in [Some("dumb"), None] {
+        let Some(text) = seen(term) else {
+            return skip(
+                "moves nothing on a dumb terminal",
+                "`script` of util-linux is not installed",
+            );
+        };
+        assert!(!text.contains('\u{1b}'), "{term:?}: {text:?}");
+        let waits = text.matches("Waiting for the Central Station, ").count();
+        assert!((1..=2).contains(&waits), "{term:?}: {text:?}");
+    }
+}
