@@ -175,6 +175,8 @@ fn example(key: &Key) -> String {
         "store.key_command" => r#"["/usr/bin/rpi-fw-crypto", "hmac", "--in", "/etc/zmon-provision/store-label", "--key-id", "1", "--out", "/dev/stdout"]"#,
         "trust.hmac_key_file" => "/var/lib/zmon-provision/device.key",
         "trust.ed25519_public_key_file" => "/etc/zmon-provision/station.pub",
+        "control.group" => "zmon-control",
+        "kiosk.group" => "zmon-kiosk",
         "application.group" => "zmon-application",
         "kiosk.group" => "zmon-kiosk",
         "admin.pin_hash_file" => "/etc/zmon-provision/admin.pin",
