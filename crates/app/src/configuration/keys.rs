@@ -176,7 +176,6 @@ fn example(key: &Key) -> String {
         "trust.hmac_key_file" => "/var/lib/zmon-provision/device.key",
         "trust.ed25519_public_key_file" => "/etc/zmon-provision/station.pub",
         "control.group" => "zmon-control",
-        "kiosk.group" => "zmon-kiosk",
         "application.group" => "zmon-application",
         "kiosk.group" => "zmon-kiosk",
         "admin.pin_hash_file" => "/etc/zmon-provision/admin.pin",
