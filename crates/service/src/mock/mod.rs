@@ -20,8 +20,8 @@ use zmon_domain::pairing::{MAX_PAIRING_TIME, PairingCode};
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, ProvisioningResult};
 use zmon_ports::{
-    AuditAccess, AuditPage, Clock, ConfigurationAccess, Entropy, Health, HealthAccess, ProvisioningService, QrRenderer,
-    StatusReport,
+    AuditAccess, AuditPage, Clock, ConfigurationAccess, Entropy, Examination, Health, HealthAccess,
+    ProvisioningService, QrRenderer, SelfExamination, StatusReport,
 };
 
 use crate::adapters::{Adapters, DeviceProfile};
@@ -260,5 +260,15 @@ impl<R: QrRenderer, C: Clock, E: Entropy> AuditAccess for MockProvisioningServic
 impl<R: QrRenderer, C: Clock, E: Entropy> HealthAccess for MockProvisioningService<R, C, E> {
     async fn health(&self) -> Health {
         self.inner.health().await
+    }
+}
+
+impl<R: QrRenderer, C: Clock, E: Entropy> SelfExamination for MockProvisioningService<R, C, E> {
+    async fn examine(&self) -> Result<Examination, ProvisioningError> {
+        self.inner.examine().await
+    }
+
+    async fn reach_server(&self) -> Result<(), ProvisioningError> {
+        self.inner.reach_server().await
     }
 }
