@@ -31,7 +31,12 @@ async fn it_answers_at_the_control_socket_as_its_document_says() {
 const ADMINISTRATION: [&str; 3] = ["/v1/deprovision", "/v1/retire", "/v1/time/reset"];
 const CONFIRMATION: &str = "/v1/pairing/confirmation";
 const ACCEPT: &str = r#"{"accept":true}"#;
-const PICTURES: [&str; 3] = ["/v1/pairing/qr.png", "/v1/pairing/qr.svg", "/v1/pairing/qr.txt"];
+const PICTURES: [&str; 4] = [
+    "/v1/pairing/qr.png",
+    "/v1/pairing/qr.svg",
+    "/v1/pairing/qr.txt",
+    "/v1/pairing/code",
+];
 
 /// A sealed payload that somebody has carried to the device.
 fn by_hand(body: &str) -> (&'static str, &'static str, Value) {
