@@ -2,18 +2,12 @@
 
 use std::time::Duration;
 
-use rtime_clock::adjtime::{Timex, adjtimex};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use zmon_domain::time::{Monotonic, Timestamp, WallClock};
 use zmon_ports::Clock;
 
 /// Longest sleep in one piece: timers stand still during suspend, the monotonic clock does not.
 const SLICE: Duration = Duration::from_secs(1);
-/// The kernel's flag "clock unsynchronised" (`STA_UNSYNC` of `linux/timex.h`).
-const STA_UNSYNC: i32 = 0x40;
-/// The kernel's answer "clock not synchronised" (`TIME_ERROR` of `linux/timex.h`).
-const TIME_ERROR: i32 = 5;
-
 /// `CLOCK_BOOTTIME`, which counts suspend, and `CLOCK_REALTIME`, with the kernel's word on whether it is synchronised.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
@@ -46,13 +40,27 @@ impl Clock for SystemClock {
 }
 
 /// Whether the kernel says so; a kernel that does not answer does not say so.
+#[cfg(target_pointer_width = "64")]
 fn kernel_says_synchronised() -> bool {
+    use rtime_clock::adjtime::{Timex, adjtimex};
     // Without modes the call reads and changes nothing.
     let mut timex = Timex::new();
     adjtimex(&mut timex).is_ok_and(|state| says_synchronised(state, timex.0.status))
 }
 
+/// No library asks the kernel on 32-bit systems: there a clock is never believed to be synchronised, as on a device without a
+/// time server.
+#[cfg(not(target_pointer_width = "64"))]
+const fn kernel_says_synchronised() -> bool {
+    false
+}
+
+#[cfg(target_pointer_width = "64")]
 const fn says_synchronised(state: i32, status: i32) -> bool {
+    /// The kernel's flag "clock unsynchronised" (`linux/timex.h`).
+    const STA_UNSYNC: i32 = 0x40;
+    /// The kernel's answer "clock not synchronised" (`linux/timex.h`).
+    const TIME_ERROR: i32 = 5;
     state != TIME_ERROR && status & STA_UNSYNC == 0
 }
 
@@ -98,6 +106,6 @@ mod tests {
         assert!(says_synchronised(1, 0x2001));
         assert!(!says_synchronised(0, 0x40));
         assert!(!says_synchronised(0, 0x2041));
-        assert!(!says_synchronised(TIME_ERROR, 0));
+        assert!(!says_synchronised(5, 0));
     }
 }
