@@ -20,6 +20,8 @@ pub(crate) struct Expectations {
     max_bytes: u64,
     /// Every library that is linked.
     libraries: Vec<String>,
+    /// Whether C code is protected by the C library's stack guard, which is another at each start.
+    stack_guard: bool,
     /// No symbol of a newer glibc may be needed.
     newest_glibc: String,
     /// Texts that have to stand in the file, each with what it proves.
@@ -102,11 +104,17 @@ fn faults(bytes: &[u8], expected: &Expectations, builder: &[String]) -> Result<V
         segment(PT_GNU_STACK).is_some_and(|header| header.p_flags & PF_X == 0),
         "its stack is executable".into(),
     );
+    let guarded = elf
+        .dynsyms
+        .iter()
+        .any(|symbol| name(&elf, &symbol) == Some("__stack_chk_fail"));
     expect(
-        elf.dynsyms
-            .iter()
-            .any(|symbol| name(&elf, &symbol) == Some("__stack_chk_fail")),
-        "its C code has no stack protection".into(),
+        guarded || !expected.stack_guard,
+        "its C code has no stack protection of the C library".into(),
+    );
+    expect(
+        !guarded || expected.stack_guard,
+        "its C code has the C library's stack protection; set stack_guard".into(),
     );
     expect(
         elf.syms.is_empty()
@@ -216,6 +224,7 @@ mod tests {
             machine: machine_to_str(Elf::parse(&built(&[])).unwrap().header.e_machine).into(),
             max_bytes: 1 << 20,
             libraries: vec!["libc.so.6".into()],
+            stack_guard: true,
             newest_glibc: "2.99".into(),
             contains: vec![Mark {
                 text: "sqlcipher".into(),
