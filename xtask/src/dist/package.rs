@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::{MATERIALS, PROGRAM};
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{manual, process};
 
 /// Scripts that dpkg runs.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
@@ -63,6 +63,7 @@ impl Package<'_> {
                 0o644,
             )?;
         }
+        Self::add_manual(workspace, &root)?;
         let installed = size(&root)?.div_ceil(1024).to_string();
         let source = workspace.root().join("deploy/debian");
         let control = fs::read_to_string(source.join("control"))?
@@ -83,7 +84,40 @@ impl Package<'_> {
         .context("cannot make a package; dpkg-deb is part of Debian")?;
         Ok(package)
     }
+
+    /// Man pages and completions of the program.
+    fn add_manual(workspace: &Workspace, root: &Path) -> Result<()> {
+        manual::write(workspace)?;
+        for page in fs::read_dir(workspace.target().join("man"))? {
+            let page = page?.path();
+            let name = page.file_name().context("a page is a file")?;
+            if name.as_encoded_bytes().starts_with(PROGRAM.as_bytes()) {
+                add(&page, &root.join("usr/share/man/man1").join(name), 0o644)?;
+            }
+        }
+        for (from, to) in COMPLETIONS {
+            add(
+                &workspace.target().join("completions").join(from),
+                &root.join(to),
+                0o644,
+            )?;
+        }
+        Ok(())
+    }
 }
+
+/// Where shells look for the program's completions, by what `cargo xtask man` calls the files.
+const COMPLETIONS: [(&str, &str); 3] = [
+    (
+        "zmon-provision.bash",
+        "usr/share/bash-completion/completions/zmon-provision",
+    ),
+    ("_zmon-provision", "usr/share/zsh/vendor-completions/_zmon-provision"),
+    (
+        "zmon-provision.fish",
+        "usr/share/fish/vendor_completions.d/zmon-provision.fish",
+    ),
+];
 
 fn add(from: &Path, to: &Path, mode: u32) -> Result<()> {
     let mut folder = to.parent().context("a file is in a folder")?;
