@@ -11,7 +11,6 @@ use crate::payload::DeviceConfiguration;
 use crate::push::{Answer, Patience, comparison_value};
 use crate::receipt::Expected;
 use crate::{Fault, FaultCode, Monitor, Station};
-use clap::CommandFactory;
 use serde_json::{Value, json};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::result::{DestructionClaims, ReceiptClaims};
@@ -20,7 +19,7 @@ use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 use super::audit::audit_check;
 use super::batch::batch;
 use super::check::dry_run;
-use super::{Anchor, Arguments, Command, Configure, Failure, Outcome, Provision, Report, Seal, printable, say};
+use super::{Anchor, Command, Configure, Failure, Outcome, Provision, Report, Seal, printable, say};
 
 pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
     let station = Station::open(home);
@@ -85,9 +84,7 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
         Command::Check(arguments) => dry_run(&station, &arguments),
         Command::Retired => retired(&station),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "zmon-station", &mut script);
-            let text = String::from_utf8_lossy(&script).trim_end().to_owned();
+            let text = super::completions(super::command(), shell).trim_end().to_owned();
             Ok(Report::done(text.clone(), json!({ "script": text })))
         }
     }

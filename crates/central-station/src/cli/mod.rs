@@ -349,6 +349,19 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
+/// What `shell` needs to complete the program of that command line.
+#[must_use]
+pub fn completions(mut command: clap::Command, shell: Shell) -> String {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, &name, &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    // For bash, clap_complete 4.6 gives a program with a hyphen one name where it finds out which command is meant, and another
+    // where it says what may follow; nothing below the first command would be completed.
+    let (wanted, written) = (name.replace('-', "__"), name.replace('-', "__subcmd__"));
+    script.replace(&written, &wanted)
+}
+
 /// Runs the program.
 pub async fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
