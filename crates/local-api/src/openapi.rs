@@ -135,9 +135,10 @@ fn own_refusal(own: Own) -> Refusal {
     }
 }
 
-/// The spelling of what the listener may be.
-pub(crate) fn listener_healths() -> [&'static str; 3] {
-    ListenerHealth::ALL.map(ListenerHealth::as_str)
+/// The spelling of what the listener may be; null where nobody says.
+pub(crate) fn listener_healths() -> Vec<Option<&'static str>> {
+    let known = ListenerHealth::ALL.map(|health| Some(health.as_str()));
+    known.into_iter().chain([None]).collect()
 }
 
 /// The spelling of every status.

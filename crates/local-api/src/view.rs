@@ -192,7 +192,7 @@ pub(crate) struct PairingCodeView<'a> {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HealthView {
-    /// Whether nothing is at fault; then the status is 200, else 503.
+    /// Whether nothing is at fault; then the status is 200, else 503. The others are null where the service did not answer in time.
     pub healthy: bool,
     /// Whether the store answers.
     pub store_open: Option<bool>,
