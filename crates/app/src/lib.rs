@@ -15,6 +15,7 @@ pub mod event_lines;
 pub mod files;
 pub mod hardening;
 pub mod kiosk_file;
+#[cfg(feature = "mock")]
 pub mod mock;
 pub mod provisioned_file;
 pub mod release;

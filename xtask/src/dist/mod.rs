@@ -193,6 +193,7 @@ fn build(workspace: &Workspace, tools: &Tools, source: &Source, target: Target, 
     openssl.use_in(&mut command, target);
     command
         .args([
+            "--no-default-features",
             "--profile",
             PROFILE,
             "--locked",

@@ -3,81 +3,56 @@
 use std::time::Duration;
 
 use clap::Args;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tracing::error;
-use zmon_domain::error::ErrorCode;
-use zmon_service::MockOptions;
 
 use super::{Exit, Failure, no_runtime};
-use crate::configuration::{self, Configuration, Inputs, Log, LogFormat};
+use crate::configuration::{Configuration, Inputs};
 use crate::wiring::{self, ServeFault};
-use crate::{mock, shutdown, telemetry};
+use crate::{shutdown, telemetry};
 
 /// What work that cannot be interrupted gets when the service has ended.
 const STOP_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// Serve a made-up device on the control socket: no network, no store, no keys, nothing real
-    #[arg(long)]
-    mock: bool,
-    /// How long the mock's checks of a payload take, and one that comes by itself is on its way, in milliseconds
-    #[arg(long, value_name = "MILLIS", default_value_t = 1000, requires = "mock")]
-    mock_delay: u64,
-    /// The code of the error catalogue with which the mock refuses every payload
-    #[arg(long, value_name = "CODE", value_parser = error_code, requires = "mock")]
-    mock_fail: Option<ErrorCode>,
-    /// Let a payload come to the mock by itself once pairing is open
-    #[arg(long, requires = "mock")]
-    mock_auto: bool,
-    /// Let the mock ask a person to accept the payload
-    #[arg(long, requires = "mock")]
-    mock_confirm: bool,
+    #[cfg(feature = "mock")]
+    #[command(flatten)]
+    mock: mock::MockArgs,
 }
 
-fn error_code(name: &str) -> Result<ErrorCode, String> {
-    ErrorCode::from_name(name).ok_or_else(|| "expected a code of docs/error-catalogue.md".into())
-}
-
+#[cfg_attr(
+    not(feature = "mock"),
+    expect(unused_variables, reason = "every argument is the mock's")
+)]
 pub(super) fn serve(arguments: &ServeArgs, inputs: &Inputs) -> Result<Exit, Failure> {
-    let runtime = || {
-        Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(no_runtime)
-    };
-    let (runtime, served) = if arguments.mock {
-        let socket = configuration::control_socket(inputs)?;
-        telemetry::start(Log {
-            level: tracing::Level::INFO,
-            format: LogFormat::Text,
-        });
-        let options = MockOptions {
-            delay: Duration::from_millis(arguments.mock_delay),
-            failure: arguments.mock_fail,
-            auto_provision: arguments.mock_auto,
-            confirmation: arguments.mock_confirm,
-        };
-        let runtime = runtime()?;
-        let served = runtime.block_on(async {
-            let asked = shutdown::asked().map_err(no_runtime)?;
-            Ok::<_, Failure>(mock::serve(&socket, options, asked).await)
-        })?;
-        (runtime, served)
-    } else {
-        let configuration = Configuration::load_to_serve(inputs)?;
-        telemetry::start(configuration.log);
-        let runtime = runtime()?;
-        let served = runtime.block_on(async {
-            let asked = shutdown::asked().map_err(no_runtime)?;
-            Ok::<_, Failure>(wiring::serve(configuration, asked).await)
-        })?;
-        (runtime, served)
-    };
+    #[cfg(feature = "mock")]
+    if arguments.mock.asked_for() {
+        let (runtime, served) = arguments.mock.serve(inputs)?;
+        return Ok(ended(runtime, served));
+    }
+    let configuration = Configuration::load_to_serve(inputs)?;
+    telemetry::start(configuration.log);
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
+        let asked = shutdown::asked().map_err(no_runtime)?;
+        Ok::<_, Failure>(wiring::serve(configuration, asked).await)
+    })?;
+    Ok(ended(runtime, served))
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(no_runtime)
+}
+
+fn ended(runtime: Runtime, served: Result<(), ServeFault>) -> Exit {
     // A name that the resolver still looks for keeps nobody from switching off.
     runtime.shutdown_timeout(STOP_TIME);
-    Ok(match served {
+    match served {
         Ok(()) => Exit::Done,
         Err(fault) => {
             error!(cause = %fault, "the service cannot run");
@@ -86,5 +61,71 @@ pub(super) fn serve(arguments: &ServeArgs, inputs: &Inputs) -> Result<Exit, Fail
                 ServeFault::NotCommissioned(_) => Exit::Configuration,
             }
         }
-    })
+    }
+}
+
+#[cfg(feature = "mock")]
+mod mock {
+    use std::time::Duration;
+
+    use clap::Args;
+    use tokio::runtime::Runtime;
+    use zmon_domain::error::ErrorCode;
+    use zmon_service::MockOptions;
+
+    use super::runtime;
+    use crate::cli::{Failure, no_runtime};
+    use crate::configuration::{self, Inputs, Log, LogFormat};
+    use crate::wiring::ServeFault;
+    use crate::{mock, shutdown, telemetry};
+
+    #[derive(Debug, Args)]
+    pub(super) struct MockArgs {
+        /// Serve a made-up device on the control socket: no network, no store, no keys, nothing real. Not in the programs for
+        /// devices
+        #[arg(long)]
+        mock: bool,
+        /// How long the mock's checks of a payload take, and one that comes by itself is on its way, in milliseconds
+        #[arg(long, value_name = "MILLIS", default_value_t = 1000, requires = "mock")]
+        mock_delay: u64,
+        /// The code of the error catalogue with which the mock refuses every payload
+        #[arg(long, value_name = "CODE", value_parser = error_code, requires = "mock")]
+        mock_fail: Option<ErrorCode>,
+        /// Let a payload come to the mock by itself once pairing is open
+        #[arg(long, requires = "mock")]
+        mock_auto: bool,
+        /// Let the mock ask a person to accept the payload
+        #[arg(long, requires = "mock")]
+        mock_confirm: bool,
+    }
+
+    fn error_code(name: &str) -> Result<ErrorCode, String> {
+        ErrorCode::from_name(name).ok_or_else(|| "expected a code of docs/error-catalogue.md".into())
+    }
+
+    impl MockArgs {
+        pub(super) const fn asked_for(&self) -> bool {
+            self.mock
+        }
+
+        pub(super) fn serve(&self, inputs: &Inputs) -> Result<(Runtime, Result<(), ServeFault>), Failure> {
+            let socket = configuration::control_socket(inputs)?;
+            telemetry::start(Log {
+                level: tracing::Level::INFO,
+                format: LogFormat::Text,
+            });
+            let options = MockOptions {
+                delay: Duration::from_millis(self.mock_delay),
+                failure: self.mock_fail,
+                auto_provision: self.mock_auto,
+                confirmation: self.mock_confirm,
+            };
+            let runtime = runtime()?;
+            let served = runtime.block_on(async {
+                let asked = shutdown::asked().map_err(no_runtime)?;
+                Ok::<_, Failure>(mock::serve(&socket, options, asked).await)
+            })?;
+            Ok((runtime, served))
+        }
+    }
 }
