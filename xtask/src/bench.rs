@@ -24,6 +24,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
         "--profile",
         "dist",
         "--locked",
+        "--no-default-features",
         "-p",
         "zmon-app",
         "--bin",
