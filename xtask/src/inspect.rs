@@ -1,5 +1,6 @@
 //! `cargo xtask inspect`: what a device binary is, against the committed expectations in `deploy/`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -11,23 +12,44 @@ use goblin::elf::{Elf, Sym};
 use serde::Deserialize;
 
 /// What a release for one target has to be.
+#[derive(Debug)]
+pub(crate) struct Expectations {
+    all: Common,
+    own: Own,
+}
+
+/// The committed file: what holds for every target, and a table for each.
+#[derive(Debug, Deserialize)]
+struct Document {
+    all: Common,
+    #[serde(flatten)]
+    targets: BTreeMap<String, Own>,
+}
+
+/// What holds for every target.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Expectations {
-    /// Name of the ELF machine, as `AARCH64`.
-    machine: String,
+struct Common {
     /// Largest size of the stripped file in bytes.
     max_bytes: u64,
-    /// Every library that is linked.
-    libraries: Vec<String>,
-    /// Whether C code is protected by the C library's stack guard, which is another at each start.
-    stack_guard: bool,
     /// No symbol of a newer glibc may be needed.
     newest_glibc: String,
     /// Texts that have to stand in the file, each with what it proves.
     contains: Vec<Mark>,
     /// Texts that must not.
     never: Vec<Mark>,
+}
+
+/// What one target has for itself.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    /// Name of the ELF machine, as `AARCH64`.
+    machine: String,
+    /// Every library that is linked.
+    libraries: Vec<String>,
+    /// Whether C code is protected by the C library's stack guard, which is another at each start.
+    stack_guard: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,10 +60,15 @@ struct Mark {
 }
 
 impl Expectations {
-    /// Those in `file`.
-    pub(crate) fn read(file: &Path) -> Result<Self> {
+    /// Those in `file` for `target`.
+    pub(crate) fn read(file: &Path, target: &str) -> Result<Self> {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        toml::from_str(&text).with_context(|| format!("cannot understand {}", file.display()))
+        let Document { all, mut targets } =
+            toml::from_str(&text).with_context(|| format!("cannot understand {}", file.display()))?;
+        let own = targets
+            .remove(target)
+            .with_context(|| format!("{} has no table {target}", file.display()))?;
+        Ok(Self { all, own })
     }
 }
 
@@ -59,6 +86,7 @@ pub(crate) fn check(binary: &Path, expected: &Expectations, builder: &[String]) 
 }
 
 fn faults(bytes: &[u8], expected: &Expectations, builder: &[String]) -> Result<Vec<String>> {
+    let Expectations { all, own } = expected;
     let elf = Elf::parse(bytes)?;
     let mut faults = Vec::new();
     let mut expect = |good: bool, fault: String| {
@@ -68,20 +96,20 @@ fn faults(bytes: &[u8], expected: &Expectations, builder: &[String]) -> Result<V
     };
     let machine = machine_to_str(elf.header.e_machine);
     expect(
-        machine == expected.machine,
-        format!("it is built for {machine}, not for {}", expected.machine),
+        machine == own.machine,
+        format!("it is built for {machine}, not for {}", own.machine),
     );
     expect(
-        bytes.len() as u64 <= expected.max_bytes,
-        format!("it has {} bytes, more than {}", bytes.len(), expected.max_bytes),
+        bytes.len() as u64 <= all.max_bytes,
+        format!("it has {} bytes, more than {}", bytes.len(), all.max_bytes),
     );
     for library in &elf.libraries {
         expect(
-            expected.libraries.iter().any(|known| known == library),
+            own.libraries.iter().any(|known| known == library),
             format!("it links {library}, which is not expected"),
         );
     }
-    for library in &expected.libraries {
+    for library in &own.libraries {
         expect(
             elf.libraries.contains(&library.as_str()),
             format!("it does not link {library}; take the line out"),
@@ -109,11 +137,11 @@ fn faults(bytes: &[u8], expected: &Expectations, builder: &[String]) -> Result<V
         .iter()
         .any(|symbol| name(&elf, &symbol) == Some("__stack_chk_fail"));
     expect(
-        guarded || !expected.stack_guard,
+        guarded || !own.stack_guard,
         "its C code has no stack protection of the C library".into(),
     );
     expect(
-        !guarded || expected.stack_guard,
+        !guarded || own.stack_guard,
         "its C code has the C library's stack protection; set stack_guard".into(),
     );
     expect(
@@ -127,19 +155,19 @@ fn faults(bytes: &[u8], expected: &Expectations, builder: &[String]) -> Result<V
     );
     let newest = newest_glibc(&elf)?;
     expect(
-        newest <= version(&expected.newest_glibc)?,
+        newest <= version(&all.newest_glibc)?,
         format!(
             "it needs glibc {}.{}, newer than {}",
-            newest.0, newest.1, expected.newest_glibc
+            newest.0, newest.1, all.newest_glibc
         ),
     );
-    for mark in &expected.contains {
+    for mark in &all.contains {
         expect(
             contains(bytes, &mark.text),
             format!("it does not hold {:?}: {}", mark.text, mark.proves),
         );
     }
-    for mark in &expected.never {
+    for mark in &all.never {
         expect(
             !contains(bytes, &mark.text),
             format!("it holds {:?}: {}", mark.text, mark.proves),
@@ -220,11 +248,13 @@ mod tests {
     }
 
     fn expected() -> Expectations {
-        Expectations {
+        let own = Own {
             machine: machine_to_str(Elf::parse(&built(&[])).unwrap().header.e_machine).into(),
-            max_bytes: 1 << 20,
             libraries: vec!["libc.so.6".into()],
             stack_guard: true,
+        };
+        let all = Common {
+            max_bytes: 1 << 20,
             newest_glibc: "2.99".into(),
             contains: vec![Mark {
                 text: "sqlcipher".into(),
@@ -234,7 +264,8 @@ mod tests {
                 text: "aws_lc".into(),
                 proves: "a second provider".into(),
             }],
-        }
+        };
+        Expectations { all, own }
     }
 
     fn good() -> Vec<u8> {
@@ -286,19 +317,19 @@ mod tests {
     fn it_finds_another_size_machine_glibc_and_content() {
         let good = good();
         let mut other = expected();
-        other.max_bytes = 1;
+        other.all.max_bytes = 1;
         assert!(first_fault(&good, &other, &[]).contains("more than 1"));
         let mut other = expected();
-        other.machine = "MIPS".into();
+        other.own.machine = "MIPS".into();
         assert!(first_fault(&good, &other, &[]).contains("not for MIPS"));
         let mut other = expected();
-        other.newest_glibc = "2.1".into();
+        other.all.newest_glibc = "2.1".into();
         assert!(first_fault(&good, &other, &[]).contains("newer than 2.1"));
         let mut other = expected();
-        other.contains[0].text = "not there".into();
+        other.all.contains[0].text = "not there".into();
         assert!(first_fault(&good, &other, &[]).contains("it encrypts"));
         let mut other = expected();
-        other.never[0].text = "sqlcipher".into();
+        other.all.never[0].text = "sqlcipher".into();
         assert!(first_fault(&good, &other, &[]).contains("a second provider"));
         assert!(first_fault(&good, &expected(), &["sqlcipher %s".into()]).contains("path of its builder"));
     }

@@ -6,30 +6,26 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// A folder of libraries, and what it is made from.
-pub(crate) struct Kit {
+/// A folder that is made once, and what it is made from.
+pub(crate) struct Kit<'a> {
     pub(crate) folder: PathBuf,
     pub(crate) pins: Vec<PathBuf>,
     /// Programs that it is made with, and how each tells its version.
     pub(crate) tools: &'static [(&'static str, &'static [&'static str])],
-    pub(crate) make: fn(&Kit) -> Result<()>,
+    /// What else decides what it becomes.
+    pub(crate) manner: String,
+    pub(crate) make: &'a dyn Fn(&Kit<'_>) -> Result<()>,
 }
 
-impl Kit {
+impl Kit<'_> {
+    /// Makes it, unless it is there from the same.
+    pub(crate) fn make(&self) -> Result<()> {
+        self.renew()?
+    }
+
     /// The reason where it cannot be made; that is no failure of the gate.
     pub(crate) fn prepare(&self) -> Result<Option<String>> {
-        let wanted = self.fingerprint()?;
-        let made = self.folder.join("made-from");
-        if fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
-            return Ok(None);
-        }
-        if self.folder.exists() {
-            fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))?;
-        }
-        fs::create_dir_all(&self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
-        let Err(error) = (self.make)(self) else {
-            // Last of all: a folder that was left half-made is made anew.
-            fs::write(&made, wanted)?;
+        let Err(error) = self.renew()? else {
             return Ok(None);
         };
         let reason = format!("{error:#}").replace('\n', " ");
@@ -37,9 +33,28 @@ impl Kit {
         Ok(Some(reason))
     }
 
-    /// The pins' texts and the tools' versions.
+    /// The inner fault is of what makes it, the outer one of its folder.
+    fn renew(&self) -> Result<Result<()>> {
+        let wanted = self.fingerprint()?;
+        let made = self.folder.join("made-from");
+        if fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
+            return Ok(Ok(()));
+        }
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))?;
+        }
+        fs::create_dir_all(&self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
+        let outcome = (self.make)(self);
+        if outcome.is_ok() {
+            // Last of all: a folder that was left half-made is made anew.
+            fs::write(&made, wanted)?;
+        }
+        Ok(outcome)
+    }
+
+    /// The manner, the pins' texts and the tools' versions.
     fn fingerprint(&self) -> Result<String> {
-        let mut all = String::new();
+        let mut all = self.manner.clone();
         for pin in &self.pins {
             all += &fs::read_to_string(pin).with_context(|| format!("cannot read {}", pin.display()))?;
         }
@@ -51,7 +66,7 @@ impl Kit {
 }
 
 /// A virtual environment `venv` with the packages of the pins.
-pub(crate) fn make_python(kit: &Kit) -> Result<()> {
+pub(crate) fn make_python(kit: &Kit<'_>) -> Result<()> {
     let venv = kit.folder.join("venv");
     quietly(Command::new("python3").arg("-m").arg("venv").arg(&venv))?;
     quietly(
@@ -88,12 +103,13 @@ pub(crate) fn quietly(command: &mut Command) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn kit(folder: &Path, make: fn(&Kit) -> Result<()>) -> Kit {
+    fn kit<'a>(folder: &Path, make: &'a dyn Fn(&Kit<'_>) -> Result<()>) -> Kit<'a> {
         let pins = vec![folder.join("pins")];
         Kit {
             folder: folder.join("kit"),
             pins,
             tools: &[],
+            manner: String::new(),
             make,
         }
     }
@@ -102,9 +118,10 @@ mod tests {
     fn it_makes_a_kit_once_for_the_same_pins() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("pins"), "one").unwrap();
-        let good = kit(folder.path(), |kit| Ok(fs::write(kit.folder.join("made"), "")?));
+        let make = |kit: &Kit<'_>| Ok(fs::write(kit.folder.join("made"), "")?);
+        let good = kit(folder.path(), &make);
         assert_eq!(good.prepare().unwrap(), None);
-        let never = kit(folder.path(), |_| bail!("made again"));
+        let never = kit(folder.path(), &|_| bail!("made again"));
         assert_eq!(never.prepare().unwrap(), None);
         fs::write(folder.path().join("pins"), "two").unwrap();
         assert_eq!(never.prepare().unwrap().as_deref(), Some("made again"));
@@ -115,14 +132,14 @@ mod tests {
     fn it_leaves_the_reason_where_a_kit_cannot_be_made() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("pins"), "one").unwrap();
-        let bad = kit(folder.path(), |_| bail!("no network"));
+        let bad = kit(folder.path(), &|_| bail!("no network"));
         bad.prepare().unwrap();
         assert_eq!(
             fs::read_to_string(folder.path().join("kit/missing")).unwrap(),
             "no network"
         );
         assert_eq!(
-            kit(folder.path(), |_| Ok(())).prepare().unwrap(),
+            kit(folder.path(), &|_| Ok(())).prepare().unwrap(),
             None,
             "it tries again"
         );

@@ -1,14 +1,15 @@
 //! `cargo xtask lifecycle`: installs, starts, upgrades and purges the Debian package in a container with systemd as its first process.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::dist::{Package, Source};
-use crate::process;
+use crate::kit::{self, Kit};
 use crate::workspace::Workspace;
+use crate::{manual, process};
 
 /// What the container has beside a minimal Debian.
 const PACKAGES: &str = "adduser,init-system-helpers,procps,systemd";
@@ -35,18 +36,31 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     }
     let folder = workspace.target().join("lifecycle");
     fs::create_dir_all(&folder)?;
-    let debian = match debian(&folder) {
-        Ok(debian) => debian,
-        Err(error) => {
-            return Ok(Outcome::Impossible(
-                format!("debootstrap: {error:#}").replace('\n', " "),
-            ));
-        }
+    let Some(codename) = codename() else {
+        return Ok(Outcome::Impossible("this machine is no Debian".into()));
     };
+    let debian = Kit {
+        folder: folder.join("debian"),
+        pins: Vec::new(),
+        tools: &[("debootstrap", &["--version"])],
+        manner: format!("{codename} {PACKAGES}\n"),
+        make: &|kit| {
+            kit::quietly(
+                Command::new("debootstrap")
+                    .arg("--variant=minbase")
+                    .arg(format!("--include={PACKAGES}"))
+                    .arg(&codename)
+                    .arg(kit.folder.join("root")),
+            )
+        },
+    };
+    if let Some(reason) = debian.prepare()? {
+        return Ok(Outcome::Impossible(reason));
+    }
     let programs = workspace.build_binaries()?;
     let place = tempfile::tempdir_in(&folder)?;
     let (root, trial) = (place.path().join("root"), place.path().join("trial"));
-    process::run_quietly(Command::new("cp").arg("-a").args([&debian, &root]))?;
+    process::run_quietly(Command::new("cp").arg("-a").args([&debian.folder.join("root"), &root]))?;
     fs::create_dir(&trial)?;
     packages(workspace, &programs, &trial)?;
     fs::copy(programs.join("zmon-station"), trial.join("zmon-station"))?;
@@ -92,39 +106,11 @@ fn missing() -> Option<String> {
         .map(|tool| format!("needs {tool}"))
 }
 
-/// A minimal Debian of this machine's own version, so that programs built here run there. Made once.
-fn debian(folder: &Path) -> Result<PathBuf> {
-    let release = fs::read_to_string("/etc/os-release")?;
-    let codename = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .filter(|_| release.contains("ID=debian"))
-        .context("this machine is no Debian")?;
-    let made = folder.join("debian");
-    if made.exists() {
-        return Ok(made);
-    }
-    let new = folder.join("debian.new");
-    if new.exists() {
-        fs::remove_dir_all(&new)?;
-    }
-    let made_by = Command::new("debootstrap")
-        .arg("--variant=minbase")
-        .arg(format!("--include={PACKAGES}"))
-        .arg(codename)
-        .arg(&new)
-        .output()?;
-    if !made_by.status.success() {
-        bail!(
-            "{}",
-            String::from_utf8_lossy(&made_by.stdout)
-                .lines()
-                .last()
-                .unwrap_or_default()
-        );
-    }
-    fs::rename(new, &made)?;
-    Ok(made)
+/// This machine's version of Debian: programs built here run in a container of the same.
+fn codename() -> Option<String> {
+    let release = fs::read_to_string("/etc/os-release").ok()?;
+    let value = |name: &str| release.lines().find_map(|line| line.strip_prefix(name));
+    (value("ID=")? == "debian").then_some(value("VERSION_CODENAME=")?.to_owned())
 }
 
 /// The programs of this workspace as two versions of a package for this machine.
@@ -137,6 +123,7 @@ fn packages(workspace: &Workspace, programs: &Path, trial: &Path) -> Result<()> 
     )?;
     let architecture = process::output(Command::new("dpkg").arg("--print-architecture"))?;
     let source = Source::read(workspace)?;
+    manual::write(workspace)?;
     for (version, name) in [("0.1.0", "first.deb"), ("0.1.1", "second.deb")] {
         let package = Package {
             architecture: architecture.trim(),

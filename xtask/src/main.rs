@@ -111,7 +111,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Vectors { file } => vectors::run(&workspace, file),
         Command::Strangers => gate::strangers::prepare(&workspace).map(|report| done(&report)),
         Command::Man => manual::write(&workspace).map(|report| done(&report)),
-        Command::Dist { target, twice } => dist::run(&workspace, &kinds(target), twice).map(|report| done(&report)),
+        Command::Dist { target, twice } => {
+            let targets = kinds(target);
+            let tools = dist::prepare(&workspace, &targets)?;
+            dist::run(&workspace, &tools, &targets, twice).map(|report| done(&report))
+        }
         Command::Inspect { target } => {
             for target in kinds(target) {
                 println!("{}", dist::inspect(&workspace, target)?);

@@ -26,6 +26,15 @@ impl Workspace {
         Ok(Self { metadata })
     }
 
+    /// Every package that a program for `target` may be built from, as the lock file has them.
+    pub(crate) fn resolved(&self, target: &str) -> Result<Metadata> {
+        MetadataCommand::new()
+            .current_dir(self.root())
+            .other_options(["--locked".to_owned(), format!("--filter-platform={target}")])
+            .exec()
+            .context("cargo could not read the workspace's manifests")
+    }
+
     /// The repository's root.
     pub(crate) fn root(&self) -> &Path {
         self.metadata.workspace_root.as_std_path()

@@ -11,14 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use cargo_metadata::Metadata;
 use clap::ValueEnum;
 
 use crate::inspect::{self, Expectations};
+use crate::manual;
 use crate::process::{self, Stopwatch};
 use crate::workspace::Workspace;
 use openssl::Openssl;
 pub(crate) use package::Package;
-use tools::Tools;
+pub(crate) use tools::Tools;
 
 /// The oldest glibc that a device may have: Debian 11.
 const GLIBC: &str = "2.31";
@@ -68,8 +70,7 @@ impl Target {
 
     /// The committed expectations of its program.
     pub(crate) fn expectations(self, workspace: &Workspace) -> Result<Expectations> {
-        let file = format!("deploy/inspect-{}.toml", self.name());
-        Expectations::read(&workspace.root().join(file))
+        Expectations::read(&workspace.root().join("deploy/inspect.toml"), self.name())
     }
 
     /// Where `dist` leaves its program.
@@ -83,18 +84,26 @@ fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target().join("dist")
 }
 
-/// Builds for each target; with `twice` a second time in another folder, and compares every byte.
-pub(crate) fn run(workspace: &Workspace, targets: &[Target], twice: bool) -> Result<String> {
+/// Finds or installs what it takes to build for these targets, and says so.
+pub(crate) fn prepare(workspace: &Workspace, targets: &[Target]) -> Result<Tools> {
     let tools = Tools::prepare(workspace)?;
+    targets.iter().try_for_each(|target| tools::standard_library(*target))?;
+    Ok(tools)
+}
+
+/// Builds for each target; with `twice` a second time in another folder, and compares every byte.
+pub(crate) fn run(workspace: &Workspace, tools: &Tools, targets: &[Target], twice: bool) -> Result<String> {
     let source = Source::read(workspace)?;
+    manual::write(workspace)?;
     let mut report = Vec::new();
     for target in targets {
-        tools::standard_library(*target)?;
+        let metadata = workspace.resolved(target.triple())?;
+        let build = |name| build(workspace, tools, &metadata, &source, *target, name);
         let watch = Stopwatch::start();
-        let built = build(workspace, &tools, &source, *target, "build")?;
+        let built = build("build")?;
         let seconds = watch.elapsed().as_secs();
         if twice {
-            let again = build(workspace, &tools, &source, *target, "again")?;
+            let again = build("again")?;
             ensure!(
                 fs::read(&built)? == fs::read(&again)?,
                 "{} and {} differ: the build is not reproducible",
@@ -107,7 +116,7 @@ pub(crate) fn run(workspace: &Workspace, targets: &[Target], twice: bool) -> Res
         fs::create_dir_all(folder)?;
         fs::copy(&built, &program).with_context(|| format!("cannot write {}", program.display()))?;
         let materials = folder.join(MATERIALS);
-        fs::write(&materials, sbom::write(workspace, &source, *target)?)?;
+        fs::write(&materials, sbom::write(workspace, &metadata, &source, *target)?)?;
         let package = Package {
             architecture: target.architecture(),
             version: env!("CARGO_PKG_VERSION"),
@@ -142,18 +151,6 @@ pub(crate) fn inspect(workspace: &Workspace, target: Target) -> Result<String> {
     inspect::check(&program, &target.expectations(workspace)?, &builder(workspace)?)
 }
 
-/// Why the targets cannot be built and run on this machine, after an attempt to install what is missing.
-pub(crate) fn impossible(workspace: &Workspace, targets: &[Target]) -> Option<String> {
-    let ready = || {
-        Tools::prepare(workspace)?;
-        targets.iter().try_for_each(|target| {
-            tools::standard_library(*target)?;
-            emulator(*target).map(drop)
-        })
-    };
-    ready().err().map(|error| format!("{error:#}"))
-}
-
 /// What is built: which commit, and when it was made.
 pub(crate) struct Source {
     commit: String,
@@ -179,9 +176,16 @@ impl Source {
 }
 
 /// Builds the program below `target/dist/NAME`.
-fn build(workspace: &Workspace, tools: &Tools, source: &Source, target: Target, name: &str) -> Result<PathBuf> {
+fn build(
+    workspace: &Workspace,
+    tools: &Tools,
+    metadata: &Metadata,
+    source: &Source,
+    target: Target,
+    name: &str,
+) -> Result<PathBuf> {
     let built = folder(workspace).join(name);
-    let openssl = Openssl::prepare(workspace, tools, source, target, &built)?;
+    let openssl = Openssl::prepare(tools, metadata, target, &built)?;
     let mut remap = String::new();
     let mut prefixes = String::new();
     for (path, neutral) in paths(workspace, &built)? {
@@ -254,8 +258,8 @@ fn cargo_home() -> Result<PathBuf> {
         .context("neither CARGO_HOME nor HOME is set")
 }
 
-/// The emulator for the target, and where its C library is.
-fn emulator(target: Target) -> Result<(&'static str, &'static str)> {
+/// Leaves a script beside the program that runs it on this machine, by emulation.
+pub(crate) fn emulate(workspace: &Workspace, target: Target) -> Result<PathBuf> {
     let (emulator, libraries) = match target {
         Target::Aarch64 => ("qemu-aarch64-static", "/usr/aarch64-linux-gnu"),
         Target::Armv7 => ("qemu-arm-static", "/usr/arm-linux-gnueabihf"),
@@ -264,18 +268,8 @@ fn emulator(target: Target) -> Result<(&'static str, &'static str)> {
         Command::new(emulator).arg("--version").output().is_ok() && Path::new(libraries).exists(),
         "{emulator} or {libraries} is missing (Debian: qemu-user-static, libc6-arm64-cross, libc6-armhf-cross)"
     );
-    Ok((emulator, libraries))
-}
-
-/// Where the script is that `dist` leaves beside a program, and which runs it on this machine.
-pub(crate) fn emulated(workspace: &Workspace, target: Target) -> PathBuf {
-    target.program(workspace).with_file_name("emulated")
-}
-
-/// Writes it.
-fn emulate(workspace: &Workspace, target: Target) -> Result<PathBuf> {
-    let (emulator, libraries) = emulator(target)?;
-    let (script, program) = (emulated(workspace, target), target.program(workspace));
+    let program = target.program(workspace);
+    let script = program.with_file_name("emulated");
     fs::write(
         &script,
         format!(

@@ -8,12 +8,12 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context as _, Result};
-use cargo_metadata::{Metadata, MetadataCommand, Package};
+use cargo_metadata::{Metadata, Package};
 
-use super::{GLIBC, Source, Target};
+use super::{GLIBC, Target};
 use crate::dist::tools::Tools;
+use crate::kit::Kit;
 use crate::process;
-use crate::workspace::Workspace;
 
 /// How it is built. `no-filenames` and the prefix keep paths out of it.
 const OPTIONS: [&str; 12] = [
@@ -103,79 +103,21 @@ pub(super) struct Openssl(PathBuf);
 
 impl Openssl {
     /// Builds it below `built`, unless it is there from the same source in the same way.
-    pub(super) fn prepare(
-        workspace: &Workspace,
-        tools: &Tools,
-        source: &Source,
-        target: Target,
-        built: &Path,
-    ) -> Result<Self> {
-        let metadata = MetadataCommand::new()
-            .current_dir(workspace.root())
-            .other_options(["--locked".to_owned()])
-            .exec()?;
-        let package = package(&metadata)?;
-        let folder = built.join("openssl").join(target.triple());
-        let made = folder.join("made-from");
-        let wanted = format!("{} {OPTIONS:?} {WITHOUT:?} {NO_SSL:?} {GLIBC}\n", package.version);
-        let installed = Self(folder.join("installed"));
-        if fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
-            return Ok(installed);
-        }
-        println!("OpenSSL {} for {}", package.version, target.triple());
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        let work = folder.join("work");
-        fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
-        compilers(tools, target, &work)?;
-        let sources = package.manifest_path.with_file_name("openssl").into_std_path_buf();
-        let in_work = |program: &str| {
-            let mut command = Command::new(program);
-            tools.use_in(&mut command, &[&work]);
-            command.current_dir(&work).env("SOURCE_DATE_EPOCH", &source.seconds);
-            command
+    pub(super) fn prepare(tools: &Tools, metadata: &Metadata, target: Target, built: &Path) -> Result<Self> {
+        let package = package(metadata)?;
+        let kit = Kit {
+            folder: built.join("openssl").join(target.triple()),
+            pins: Vec::new(),
+            tools: &[("perl", &["-v"]), ("make", &["--version"])],
+            manner: format!("{} {OPTIONS:?} {WITHOUT:?} {NO_SSL:?} {GLIBC}\n", package.version),
+            make: &|kit| {
+                println!("OpenSSL {} for {}", package.version, target.triple());
+                let sources = package.manifest_path.with_file_name("openssl").into_std_path_buf();
+                make(tools, target, &sources, &kit.folder)
+            },
         };
-        process::run_quietly(
-            in_work("perl")
-                .arg(sources.join("Configure"))
-                .arg(configuration(target))
-                .args(OPTIONS)
-                .args(WITHOUT.map(|what| format!("no-{what}")))
-                .envs([("CC", "device-cc"), ("AR", "device-ar"), ("RANLIB", "device-ranlib")]),
-        )?;
-        let jobs = format!("-j{}", thread::available_parallelism().map_or(1, usize::from));
-        for goal in ["build_generated", "libcrypto.a"] {
-            process::run_quietly(in_work("make").args([&jobs, goal]))?;
-        }
-        fs::write(work.join("no-ssl.c"), NO_SSL)?;
-        process::run_quietly(
-            in_work("device-cc")
-                .args(["-c", "-Iinclude"])
-                .arg(include(&sources))
-                .arg("no-ssl.c"),
-        )?;
-        process::run_quietly(in_work("device-ar").args(["rcs", "libssl.a", "no-ssl.o"]))?;
-        let (headers, libraries) = (folder.join("installed/include"), folder.join("installed/lib"));
-        fs::create_dir_all(&libraries)?;
-        // Those that were generated go over those of the source.
-        process::run_quietly(
-            Command::new("cp")
-                .arg("-r")
-                .args([sources.join("include"), headers.clone()]),
-        )?;
-        process::run_quietly(
-            Command::new("cp")
-                .arg("-r")
-                .args([work.join("include/openssl"), headers]),
-        )?;
-        for library in ["libcrypto.a", "libssl.a"] {
-            fs::copy(work.join(library), libraries.join(library))?;
-        }
-        fs::remove_dir_all(&work)?;
-        // Last of all: what was left half-made is made anew.
-        fs::write(made, wanted)?;
-        Ok(installed)
+        kit.make()?;
+        Ok(Self(kit.folder))
     }
 
     /// Has cargo's build scripts take it for `target`, and only for that.
@@ -188,16 +130,59 @@ impl Openssl {
     }
 }
 
+/// Leaves `include` and `lib` in `folder`.
+fn make(tools: &Tools, target: Target, sources: &Path, folder: &Path) -> Result<()> {
+    let work = folder.join("work");
+    fs::create_dir(&work).with_context(|| format!("cannot make {}", work.display()))?;
+    compilers(tools, target, &work)?;
+    let in_work = |program: &str| {
+        let mut command = Command::new(program);
+        tools.use_in(&mut command, &[&work]);
+        // It keeps the date of its build: the same for every commit.
+        command.current_dir(&work).env("SOURCE_DATE_EPOCH", "0");
+        command
+    };
+    process::run_quietly(
+        in_work("perl")
+            .arg(sources.join("Configure"))
+            .arg(configuration(target))
+            .args(OPTIONS)
+            .args(WITHOUT.map(|what| format!("no-{what}")))
+            .envs([("CC", "device-cc"), ("AR", "device-ar"), ("RANLIB", "device-ranlib")]),
+    )?;
+    let jobs = format!("-j{}", thread::available_parallelism().map_or(1, usize::from));
+    for goal in ["build_generated", "libcrypto.a"] {
+        process::run_quietly(in_work("make").args([&jobs, goal]))?;
+    }
+    let headers = sources.join("include");
+    fs::write(work.join("no-ssl.c"), NO_SSL)?;
+    process::run_quietly(
+        in_work("device-cc")
+            .args(["-c", "-Iinclude"])
+            .arg(format!("-I{}", headers.display()))
+            .arg("no-ssl.c"),
+    )?;
+    process::run_quietly(in_work("device-ar").args(["rcs", "libssl.a", "no-ssl.o"]))?;
+    let (include, libraries) = (folder.join("include"), folder.join("lib"));
+    fs::create_dir(&libraries)?;
+    // Those that were generated go over those of the source.
+    process::run_quietly(Command::new("cp").arg("-r").args([&headers, &include]))?;
+    process::run_quietly(
+        Command::new("cp")
+            .arg("-r")
+            .args([&work.join("include/openssl"), &include]),
+    )?;
+    for library in ["libcrypto.a", "libssl.a"] {
+        fs::copy(work.join(library), libraries.join(library))?;
+    }
+    Ok(fs::remove_dir_all(&work)?)
+}
+
 /// The package that brings the source; its version's build number is OpenSSL's own version.
 pub(super) fn package(metadata: &Metadata) -> Result<&Package> {
     let mut packages = metadata.packages.iter();
     let package = packages.find(|package| package.name == "openssl-src");
     package.context("no package brings OpenSSL")
-}
-
-/// The compiler's option for the headers of the source.
-fn include(sources: &Path) -> String {
-    format!("-I{}", sources.join("include").display())
 }
 
 /// OpenSSL's own name for the target.

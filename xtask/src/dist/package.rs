@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::{MATERIALS, PROGRAM};
+use crate::process;
 use crate::workspace::Workspace;
-use crate::{manual, process};
 
 /// Scripts that dpkg runs.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
@@ -48,7 +48,7 @@ pub(crate) struct Package<'a> {
 }
 
 impl Package<'_> {
-    /// Writes it into `folder`, and says where.
+    /// Writes it into `folder`, and says where. [`crate::manual::write`] has to come before.
     pub(crate) fn write(&self, workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
         let staging = tempfile::tempdir_in(folder).context("cannot make a folder")?;
         let root = staging.path().join("root");
@@ -85,9 +85,8 @@ impl Package<'_> {
         Ok(package)
     }
 
-    /// Man pages and completions of the program.
+    /// Man pages and completions of the program, as [`crate::manual::write`] left them.
     fn add_manual(workspace: &Workspace, root: &Path) -> Result<()> {
-        manual::write(workspace)?;
         for page in fs::read_dir(workspace.target().join("man"))? {
             let page = page?.path();
             let name = page.file_name().context("a page is a file")?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use cargo_metadata::{DependencyKind, Metadata, Package, PackageId};
 use cyclonedx_bom::external_models::uri::Purl;
 use cyclonedx_bom::models::bom::{Bom, SpecVersion};
 use cyclonedx_bom::models::component::{Classification, Component, Components};
@@ -22,12 +22,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// The bill of materials of the device's program for `target`. The same source gives the same bytes.
-pub(super) fn write(workspace: &Workspace, source: &Source, target: Target) -> Result<Vec<u8>> {
-    let metadata = MetadataCommand::new()
-        .current_dir(workspace.root())
-        .other_options(["--locked".to_owned(), format!("--filter-platform={}", target.triple())])
-        .exec()
-        .context("cargo could not read the workspace's manifests")?;
+pub(super) fn write(workspace: &Workspace, metadata: &Metadata, source: &Source, target: Target) -> Result<Vec<u8>> {
     let linked = linked(workspace, target)?;
     let checksums = checksums(workspace)?;
     let packages: BTreeMap<&PackageId, &Package> = metadata
@@ -45,8 +40,8 @@ pub(super) fn write(workspace: &Workspace, source: &Source, target: Target) -> R
         .filter(|package| package.id != root.id)
         .map(|package| component(package, &checksums))
         .collect::<Result<_>>()?;
-    components.push(c_library("SQLCipher", &sqlcipher(&metadata)?)?);
-    components.push(c_library("OpenSSL", &openssl::package(&metadata)?.version.build)?);
+    components.push(c_library("SQLCipher", &sqlcipher(metadata)?)?);
+    components.push(c_library("OpenSSL", &openssl::package(metadata)?.version.build)?);
     components.sort_by(|one, other| one.bom_ref.cmp(&other.bom_ref));
     let made: i64 = source.seconds.parse().context("git tells seconds")?;
     let bom = Bom {
@@ -64,7 +59,7 @@ pub(super) fn write(workspace: &Workspace, source: &Source, target: Target) -> R
             ..BomMetadata::default()
         }),
         components: Some(Components(components)),
-        dependencies: Some(dependencies(&metadata, &packages)?),
+        dependencies: Some(dependencies(metadata, &packages)?),
         ..Bom::default()
     };
     let verdict = bom.validate_version(SpecVersion::V1_5);

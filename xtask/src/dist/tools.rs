@@ -11,7 +11,7 @@ use crate::kit::{Kit, make_python};
 use crate::workspace::Workspace;
 
 /// A folder with `cargo-zigbuild` and zig.
-pub(super) struct Tools {
+pub(crate) struct Tools {
     programs: PathBuf,
 }
 
@@ -22,11 +22,11 @@ impl Tools {
             folder: workspace.target().join("cross"),
             pins: vec![workspace.root().join("deploy/cross/requirements.txt")],
             tools: &[("python3", &["--version"])],
-            make: make_python,
+            manner: String::new(),
+            make: &make_python,
         };
-        if let Some(reason) = kit.prepare()? {
-            anyhow::bail!("the cross compiler cannot be installed: {reason}. It takes python3 with venv and PyPI");
-        }
+        kit.make()
+            .context("the cross compiler cannot be installed; it takes python3 with venv and PyPI")?;
         println!("cross compiler: cargo-zigbuild and zig in {}", kit.folder.display());
         Ok(Self {
             programs: kit.folder.join("venv/bin"),

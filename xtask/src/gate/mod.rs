@@ -46,7 +46,7 @@ pub(crate) fn run(workspace: &Workspace, commands: &[String]) -> Result<ExitCode
     if built {
         gate.stage("strangers", || strangers::prepare(workspace));
         gate.tests(workspace);
-        gate.demonstration(workspace);
+        gate.demonstration(workspace, "demo", None);
         gate.package(workspace);
         gate.device(workspace);
     } else {
@@ -131,8 +131,9 @@ impl Gate {
             .extend(tally.ignored().map(|name| format!("{name}: marked as ignored")));
     }
 
-    fn demonstration(&mut self, workspace: &Workspace) {
-        if self.stage("demo", || demo::run(workspace, None, false).map(|()| String::new())) {
+    /// With another `device` program than this workspace's where one is given.
+    fn demonstration(&mut self, workspace: &Workspace, name: &'static str, device: Option<&Path>) {
+        if self.stage(name, || demo::run(workspace, device, false).map(|()| String::new())) {
             self.passed += 1;
         }
     }
@@ -158,19 +159,18 @@ impl Gate {
     /// The device's programs for ARM: built, inspected, and run through the demonstration by emulation.
     fn device(&mut self, workspace: &Workspace) {
         let targets = Target::value_variants();
-        if let Some(why) = dist::impossible(workspace, targets) {
-            self.skipped.push(format!("device: {why}"));
+        let tools = match dist::prepare(workspace, targets) {
+            Ok(tools) => tools,
+            Err(why) => return self.skipped.push(format!("device: {why:#}")),
+        };
+        if !self.stage("device", || dist::run(workspace, &tools, targets, false)) {
             return;
         }
-        if self.stage("device", || dist::run(workspace, targets, false)) {
-            self.passed += targets.len();
-            for target in targets {
-                let program = dist::emulated(workspace, *target);
-                if self.stage(target.triple(), || {
-                    demo::run(workspace, Some(&program), false).map(|()| String::new())
-                }) {
-                    self.passed += 1;
-                }
+        self.passed += targets.len();
+        for target in targets {
+            match dist::emulate(workspace, *target) {
+                Ok(program) => self.demonstration(workspace, target.triple(), Some(&program)),
+                Err(why) => self.skipped.push(format!("{}: {why:#}", target.triple())),
             }
         }
     }

@@ -28,7 +28,8 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<String> {
             workspace.root().join("tests/strangers/requirements.txt"),
         ],
         tools: &[("python3", &["--version"])],
-        make: make_python,
+        manner: String::new(),
+        make: &make_python,
     };
     let javascript = Kit {
         folder: target.join("javascript"),
@@ -37,16 +38,18 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<String> {
             examples.join("javascript/package-lock.json"),
         ],
         tools: NODE_AND_NPM,
-        make: make_javascript,
+        manner: String::new(),
+        make: &make_javascript,
     };
     let kiosk = workspace.root().join("tests/kiosk");
     let browser = Kit {
         folder: target.join("browser"),
         pins: vec![kiosk.join("package.json"), kiosk.join("package-lock.json")],
         tools: NODE_AND_NPM,
-        make: make_javascript,
+        manner: String::new(),
+        make: &make_javascript,
     };
-    let said = |name: &str, kit: &Kit| {
+    let said = |name: &str, kit: &Kit<'_>| {
         Ok::<_, anyhow::Error>(match kit.prepare()? {
             None => format!("{name} ready"),
             Some(reason) => format!("no {name}: {reason}"),
@@ -60,7 +63,7 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<String> {
     ))
 }
 
-fn make_javascript(kit: &Kit) -> Result<()> {
+fn make_javascript(kit: &Kit<'_>) -> Result<()> {
     let found = version("node", &["--version"]).context("node is not installed")?;
     if major(&found).is_none_or(|major| major < NODE) {
         bail!("node is {}, version {NODE} or later is needed", found.trim());
