@@ -17,8 +17,11 @@ use crate::error::{ErrorCode, ProvisioningError};
 use crate::pairing::{SessionId, Sha256Digest};
 use crate::result::{InstalledConfiguration, ProvisioningResult};
 use crate::signal::ProvisioningSignal;
-use crate::status::ProvisioningStatus;
+use crate::status::{Phase, ProvisioningStatus};
 use crate::time::{Deadline, Monotonic, Timestamp};
+
+/// From these phases a payload goes on to a person or to its installation.
+const STEP_10_OR_11: [Phase; 2] = [Phase::CheckingCertificates, Phase::TestingConnection];
 
 /// Step 4: compare and set. One winner per session; the code and the key leave the state with it.
 pub(super) fn envelope_opened(state: Inner, id: SessionId, now: Monotonic) -> Decision {
@@ -64,56 +67,25 @@ pub(super) fn envelope_opened(state: Inner, id: SessionId, now: Monotonic) -> De
 }
 
 pub(super) fn signature_verified(state: Inner, id: SessionId) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            mut payload,
-            work: Work::VerifyingSignature,
-        } if payload.session == id => {
-            payload.pass(AuditEntry::new(AuditEvent::ConfigurationReceived));
-            let session = payload.session;
-            let received = announce(ProvisioningSignal::ConfigurationReceived { session });
-            go_on(payload, Work::CheckingPayload, vec![received])
-        }
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
+    in_phase(state, Some(id), &[Phase::VerifyingSignature], |mut payload| {
+        payload.pass(AuditEntry::new(AuditEvent::ConfigurationReceived));
+        let session = payload.session;
+        let received = announce(ProvisioningSignal::ConfigurationReceived { session });
+        go_on(payload, Work::CheckingPayload, vec![received])
+    })
 }
 
 pub(super) fn payload_accepted(state: Inner, id: SessionId) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            mut payload,
-            work: Work::CheckingPayload,
-        } if payload.session == id => {
-            payload.pass(AuditEntry::new(AuditEvent::PairingCodeValidated));
-            go_on(payload, Work::CheckingCertificates, Vec::new())
-        }
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
+    in_phase(state, Some(id), &[Phase::CheckingPayload], |mut payload| {
+        payload.pass(AuditEntry::new(AuditEvent::PairingCodeValidated));
+        go_on(payload, Work::CheckingCertificates, Vec::new())
+    })
 }
 
 pub(super) fn connection_test_begun(state: Inner, id: SessionId) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            payload,
-            work: Work::CheckingCertificates,
-        } if payload.session == id => go_on(payload, Work::TestingConnection, Vec::new()),
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
+    in_phase(state, Some(id), &[Phase::CheckingCertificates], |payload| {
+        go_on(payload, Work::TestingConnection, Vec::new())
+    })
 }
 
 /// The next phase of the same payload: everybody is told after these effects.
@@ -131,28 +103,17 @@ pub(super) fn confirmation_asked(
     body_sha256: Sha256Digest,
     now: Monotonic,
 ) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            mut payload,
-            work: Work::CheckingCertificates | Work::TestingConnection,
-        } if payload.session == unconfirmed.session() => {
-            payload.pass_connection_test(unconfirmed.tested());
-            let question = Question {
-                request: unconfirmed.request(sender, &body_sha256),
-                unconfirmed,
-                body_sha256,
-                until: Deadline::new(now, CONFIRMATION_TIME),
-            };
-            let work = Work::AwaitingConfirmation(Box::new(question));
-            go_on(payload, work, Vec::new())
-        }
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
+    in_phase(state, Some(unconfirmed.session()), &STEP_10_OR_11, |mut payload| {
+        payload.pass_connection_test(unconfirmed.tested());
+        let question = Question {
+            request: unconfirmed.request(sender, &body_sha256),
+            unconfirmed,
+            body_sha256,
+            until: Deadline::new(now, CONFIRMATION_TIME),
+        };
+        let work = Work::AwaitingConfirmation(Box::new(question));
+        go_on(payload, work, Vec::new())
+    })
 }
 
 pub(super) fn confirmation_answered(
@@ -242,19 +203,15 @@ pub(super) fn failed(payload: Received, error: ProvisioningError, now: Monotonic
 }
 
 pub(super) fn payload_refused(state: Inner, id: SessionId, error: ProvisioningError, now: Monotonic) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            payload,
-            work:
-                Work::VerifyingSignature | Work::CheckingPayload | Work::CheckingCertificates | Work::TestingConnection,
-        } if payload.session == id => failed(payload, error, now).with_ok(),
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
+    let checks = [
+        Phase::VerifyingSignature,
+        Phase::CheckingPayload,
+        Phase::CheckingCertificates,
+        Phase::TestingConnection,
+    ];
+    in_phase(state, Some(id), &checks, |payload| {
+        failed(payload, error, now).with_ok()
+    })
 }
 
 pub(super) fn payload_approved(
@@ -263,21 +220,10 @@ pub(super) fn payload_approved(
     wall: Timestamp,
     body_sha256: Sha256Digest,
 ) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            mut payload,
-            work: Work::CheckingCertificates | Work::TestingConnection,
-        } if payload.session == approved.session => {
-            payload.pass_connection_test(approved.tested);
-            apply(payload, approved, wall, body_sha256)
-        }
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
+    in_phase(state, Some(approved.session), &STEP_10_OR_11, |mut payload| {
+        payload.pass_connection_test(approved.tested);
+        apply(payload, approved, wall, body_sha256)
+    })
 }
 
 /// Step 12 begins.
@@ -308,55 +254,46 @@ fn apply(payload: Received, approved: Approved, wall: Timestamp, body_sha256: Sh
 }
 
 pub(super) fn installed_now(state: Inner, installed: Box<InstalledConfiguration>, now: Monotonic) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            payload: Received { session, .. },
-            work: Work::Applying,
-        } => {
-            let result = ProvisioningResult {
-                installed: (*installed).clone(),
-            };
-            let effects = vec![
-                Effect::SummariseRefusals(Some(session)),
-                announce(ProvisioningSignal::ProvisioningCompleted(Box::new(result))),
-                status_changed(ProvisioningStatus::Provisioned),
-            ];
-            let until = Deadline::new(now, GRACE_AFTER_SUCCESS);
-            let grace = Some(Grace {
-                until,
-                refusal: ErrorCode::AlreadyProvisioned,
-            });
-            (Inner::Provisioned { installed, grace }, Ok(effects))
-        }
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
+    in_phase(state, None, &[Phase::Applying], |payload| {
+        let result = ProvisioningResult {
+            installed: (*installed).clone(),
+        };
+        let effects = vec![
+            Effect::SummariseRefusals(Some(payload.session)),
+            announce(ProvisioningSignal::ProvisioningCompleted(Box::new(result))),
+            status_changed(ProvisioningStatus::Provisioned),
+        ];
+        let until = Deadline::new(now, GRACE_AFTER_SUCCESS);
+        let grace = Some(Grace {
+            until,
+            refusal: ErrorCode::AlreadyProvisioned,
+        });
+        (Inner::Provisioned { installed, grace }, Ok(effects))
+    })
 }
 
 pub(super) fn installation_failed(state: Inner, error: ProvisioningError, now: Monotonic) -> Decision {
-    match state {
-        Inner::PairingReceived {
-            payload,
-            work: Work::Applying,
-        } => failed(payload, error, now).with_ok(),
-        Inner::PairingReceived { .. }
-        | Inner::Unprovisioned { .. }
-        | Inner::ReadyToPair { .. }
-        | Inner::Provisioned { .. }
-        | Inner::ProvisioningFailed { .. }
-        | Inner::Deprovisioned => too_late(state),
-    }
+    in_phase(state, None, &[Phase::Applying], |payload| {
+        failed(payload, error, now).with_ok()
+    })
 }
 
-/// Why an event of a payload's check comes too late: the check was cancelled, or the service is stopping.
-fn too_late(state: Inner) -> Decision {
-    let error = match &state {
-        Inner::ProvisioningFailed { error, .. } => error.clone(),
+/// Goes on with the payload of session `id` (none: of whichever) in one of these phases. Everything else comes too late: the check was
+/// cancelled, or the service is stopping.
+fn in_phase(
+    state: Inner,
+    id: Option<SessionId>,
+    phases: &[Phase],
+    proceed: impl FnOnce(Received) -> Decision,
+) -> Decision {
+    let error = match state {
+        Inner::PairingReceived { payload, work }
+            if phases.contains(&work.phase()) && id.is_none_or(|id| payload.session == id) =>
+        {
+            return proceed(payload);
+        }
         Inner::PairingReceived { .. } => ErrorCode::PairingInProgress.into(),
+        Inner::ProvisioningFailed { ref error, .. } => error.clone(),
         Inner::Unprovisioned { .. } | Inner::ReadyToPair { .. } | Inner::Provisioned { .. } | Inner::Deprovisioned => {
             ErrorCode::Cancelled.into()
         }

@@ -127,6 +127,18 @@ impl Work {
             Self::Applying => Phase::Applying,
         }
     }
+
+    /// What a person was asked, while nobody answered.
+    pub(crate) fn question(&self) -> Option<&Question> {
+        match self {
+            Self::AwaitingConfirmation(question) => Some(question),
+            Self::VerifyingSignature
+            | Self::CheckingPayload
+            | Self::CheckingCertificates
+            | Self::TestingConnection
+            | Self::Applying => None,
+        }
+    }
 }
 
 /// What a person was asked, and the payload that waits for the answer.
@@ -204,20 +216,10 @@ impl State {
     #[must_use]
     pub fn confirmation(&self, now: Monotonic) -> Option<(&ConfirmationRequest, Duration)> {
         match &self.0 {
-            Inner::PairingReceived {
-                work: Work::AwaitingConfirmation(question),
-                ..
-            } => Some((&question.request, question.until.remaining(now))),
-            Inner::PairingReceived {
-                work:
-                    Work::VerifyingSignature
-                    | Work::CheckingPayload
-                    | Work::CheckingCertificates
-                    | Work::TestingConnection
-                    | Work::Applying,
-                ..
-            }
-            | Inner::Unprovisioned { .. }
+            Inner::PairingReceived { work, .. } => work
+                .question()
+                .map(|question| (&question.request, question.until.remaining(now))),
+            Inner::Unprovisioned { .. }
             | Inner::ReadyToPair { .. }
             | Inner::Provisioned { .. }
             | Inner::ProvisioningFailed { .. }
@@ -259,20 +261,8 @@ impl State {
             Inner::Unprovisioned { grace }
             | Inner::Provisioned { grace, .. }
             | Inner::ProvisioningFailed { grace, .. } => grace.as_ref().map(|grace| grace.until.at()),
-            Inner::PairingReceived {
-                work: Work::AwaitingConfirmation(question),
-                ..
-            } => Some(question.until.at()),
-            Inner::PairingReceived {
-                work:
-                    Work::VerifyingSignature
-                    | Work::CheckingPayload
-                    | Work::CheckingCertificates
-                    | Work::TestingConnection
-                    | Work::Applying,
-                ..
-            }
-            | Inner::Deprovisioned => None,
+            Inner::PairingReceived { work, .. } => work.question().map(|question| question.until.at()),
+            Inner::Deprovisioned => None,
         }
     }
 
