@@ -79,6 +79,7 @@ struct Bench {
     store: FakeStore,
     facts: FragileFacts,
     renderer: FragileRenderer,
+    clock: Arc<ManualClock>,
     device: CentralStationProvisioningService<FragileAdapters>,
 }
 
@@ -99,7 +100,7 @@ impl Bench {
             certificates: facts.clone(),
             renderer: renderer.clone(),
             listener: HttpsInbound::new(config, Arc::clone(&clock)),
-            clock,
+            clock: Arc::clone(&clock),
             entropy: ScriptedEntropy::default(),
             administrators: OnePin,
             anchor: FakeAnchor::default(),
@@ -121,6 +122,7 @@ impl Bench {
             store,
             facts,
             renderer,
+            clock,
             device,
         }
     }
@@ -282,4 +284,28 @@ async fn an_erasure_of_which_nobody_knows_is_told_so_and_the_store_is_read_again
     assert!(report.destruction.is_some());
     let qr = bench.open().await;
     assert_eq!(bench.push(&qr).await, (200, None), "and it can be provisioned again");
+}
+
+#[tokio::test]
+async fn what_the_audit_cannot_take_is_tried_again_after_a_while_and_not_without_end() {
+    let bench = Bench::new().await;
+    let driven = bench.device.clone();
+    tokio::spawn(async move { driven.drive().await });
+    bench.store.break_down("the disk is full");
+    assert!(bench.device.cancel().await.is_err());
+    // Everybody has had a thousand turns.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    let refused = bench.store.refused_writes();
+    assert!((1..=3).contains(&refused), "{refused} writes");
+    bench.store.repair();
+    for _ in 0..61 {
+        bench.clock.advance(Duration::from_secs(1));
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let acts = bench.store.events().into_iter().filter(|event| *event == E::ActRefused);
+    assert_eq!(acts.count(), 1, "recorded once, after a minute");
 }

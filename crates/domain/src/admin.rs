@@ -119,8 +119,7 @@ impl AdministratorAuthorised {
 #[must_use]
 pub fn delay_after(misses: u32) -> Option<Duration> {
     let doublings = misses.checked_sub(FREE_MISSES + 1)?;
-    let factor = 1_u32.checked_shl(doublings.min(31)).unwrap_or(u32::MAX);
-    Some(FIRST_DELAY.saturating_mul(factor).min(LONGEST_DELAY))
+    Some(FIRST_DELAY.saturating_mul(1 << doublings.min(31)).min(LONGEST_DELAY))
 }
 
 /// Whether a PIN may be looked at. It knows the monotonic clock alone: turning the wall clock changes nothing. How many
@@ -142,11 +141,7 @@ impl PinLock {
     /// How long PINs are still refused; none where one may be tried.
     pub fn remaining(&mut self, now: Monotonic) -> Option<Duration> {
         let until = self.until.as_mut()?;
-        if until.reached(now) {
-            self.until = None;
-            return None;
-        }
-        Some(until.remaining(now))
+        (!until.reached(now)).then(|| until.remaining(now))
     }
 }
 

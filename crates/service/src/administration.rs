@@ -7,10 +7,10 @@ use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::machine::Event;
 use zmon_domain::status::ProvisioningStatus;
 use zmon_domain::time::{Monotonic, Timestamp};
-use zmon_ports::{AdministratorCheck, Clock, ProvisioningStore};
+use zmon_ports::{AdministratorCheck, Clock, ProvisioningStore, StoreFault};
 
 use crate::adapters::Ports;
-use crate::effects::{Core, Held};
+use crate::effects::Core;
 use crate::retirement;
 
 /// How many wrong PINs are allowed, and when. What has to survive a restart is in the store.
@@ -46,7 +46,8 @@ impl<P: Ports> Core<P> {
         let by = self.authorise(request, AdministratorAct::Deprovision).await?;
         let mut held = self.held.lock().await;
         let event = Event::DeprovisioningRequested(by.clone());
-        self.act(&mut held, AdministratorAct::Deprovision, event).await?;
+        self.act(&mut held, AdministratorAct::Deprovision.as_str(), event)
+            .await?;
         self.advance(&mut held, Event::Erased(by)).await?;
         info!(status = %ProvisioningStatus::Deprovisioned, "de-provisioned");
         Ok(())
@@ -56,7 +57,7 @@ impl<P: Ports> Core<P> {
         let by = self.authorise(request, AdministratorAct::Retire).await?;
         let mut held = self.held.lock().await;
         let event = Event::RetirementRequested(by.clone());
-        self.act(&mut held, AdministratorAct::Retire, event).await?;
+        self.act(&mut held, AdministratorAct::Retire.as_str(), event).await?;
         // From here on the device is retired, whatever becomes of the trust anchor: a start finishes what is left.
         held.retired = true;
         if held.state.installed().is_some() {
@@ -82,15 +83,6 @@ impl<P: Ports> Core<P> {
         held.time_floor = None;
         info!("the time floor is the release date again");
         Ok(())
-    }
-
-    /// Lets the machine decide about an authorised act and carries it out; a refusal is recorded.
-    async fn act(&self, held: &mut Held, act: AdministratorAct, event: Event) -> Result<(), ProvisioningError> {
-        self.tick(held).await;
-        let outcome = self.advance(held, event).await;
-        let outcome = outcome.and_then(|to_do| to_do.fault.map_or(Ok(()), Err));
-        self.record_refused_act(held, act.as_str(), &outcome).await;
-        outcome
     }
 
     /// One request at a time, so that many at once are no more guesses than one after the other.
@@ -133,8 +125,8 @@ impl<P: Ports> Core<P> {
                 let authorised = authorised.asked_by(request.by);
                 let entry = AuditEntry::new(AuditEvent::AdministratorAuthorised)
                     .with_detail(format!("{act}, by {}", authorised.by()));
-                let entries: Vec<_> = summary.into_iter().chain([entry]).collect();
-                adapters.store.forget_pin_misses(at, &entries).await?;
+                let entries: Vec<_> = summary.clone().into_iter().chain([entry]).collect();
+                self.or_keep(summary, adapters.store.forget_pin_misses(at, &entries).await)?;
                 return Ok(authorised);
             }
             Err(refusal) => refusal,
@@ -143,9 +135,17 @@ impl<P: Ports> Core<P> {
         administration.lock = PinLock::after(misses, adapters.clock.monotonic());
         warn!(code = %outcome.code(), misses, "an administrator's act was refused");
         let entry = refused(outcome.code(), &format!("; miss {misses}"));
-        let entries: Vec<_> = summary.into_iter().chain([entry]).collect();
-        adapters.store.record(at, &entries, None).await?;
+        let entries: Vec<_> = summary.clone().into_iter().chain([entry]).collect();
+        self.or_keep(summary, adapters.store.record(at, &entries, None).await)?;
         Err(outcome)
+    }
+
+    /// Where the store did not take a summary, it is recorded with what comes next.
+    fn or_keep<T>(&self, summary: Option<AuditEntry>, stored: Result<T, StoreFault>) -> Result<T, StoreFault> {
+        if stored.is_err() {
+            self.repeats().take_back(summary.into_iter().collect());
+        }
+        stored
     }
 
     /// At the stop: the service may not come back before the lock is over.

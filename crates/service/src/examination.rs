@@ -2,7 +2,9 @@
 
 use zmon_domain::checks::ConnectionTarget;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
-use zmon_ports::{CertificateFacts, Clock, ConfigurationStore, ConnectionTest, Examination, SelfExamination};
+use zmon_ports::{
+    CertificateFacts, Clock, ConfigurationStore, ConnectionTest, Examination, PairingListener, SelfExamination,
+};
 
 use crate::adapters::Ports;
 use crate::provisioning::CentralStationProvisioningService;
@@ -17,8 +19,7 @@ impl<P: Ports> SelfExamination for CentralStationProvisioningService<P> {
             Ok(Examination {
                 wall: adapters.clock.wall(),
                 time_floor: held.time_floor.unwrap_or(core.profile.release_date),
-                // A payload that is being checked came through the listener; every other use of it has a deadline.
-                listening: held.state.phase().is_some() || held.state.next_deadline().is_some(),
+                listening: adapters.listener.is_open().await,
                 key_belongs: active.map(|active| {
                     let credentials = &active.credentials;
                     let (certificate, key) = (&credentials.client_certificate, &credentials.client_private_key);

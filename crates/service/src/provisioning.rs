@@ -121,11 +121,7 @@ impl<P: Ports> CentralStationProvisioningService<P> {
     async fn simple(&self, act: &'static str, event: Event) -> Result<(), ProvisioningError> {
         self.to_its_end(move |core| async move {
             let mut held = core.held.lock().await;
-            core.tick(&mut held).await;
-            let outcome = core.advance(&mut held, event).await;
-            let outcome = outcome.and_then(|to_do| to_do.fault.map_or(Ok(()), Err));
-            core.record_refused_act(&held, act, &outcome).await;
-            outcome
+            core.act(&mut held, act, event).await
         })
         .await
     }
@@ -142,8 +138,10 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
         let (handle, device_id) = (self.clone(), device_id.clone());
         self.to_its_end(|core| async move {
             let outcome = core.generate(handle, device_id, device_ip).await;
-            core.record_refused_act(&*core.held.lock().await, "open pairing", &outcome)
-                .await;
+            if outcome.is_err() {
+                let held = core.held.lock().await;
+                core.record_refused_act(&held, "open pairing", &outcome).await;
+            }
             outcome
         })
         .await

@@ -4,9 +4,10 @@ use tracing::{error, info};
 use zmon_domain::access::{Peer, ReadOf};
 use zmon_domain::audit::{AuditEntry, AuditEvent, AuditVerdict, RepeatLedger, Subject};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
+use zmon_domain::machine::Event;
 use zmon_domain::result::{ActiveConfiguration, ActiveCredentials};
 use zmon_domain::status::ProvisioningStatus;
-use zmon_domain::time::Monotonic;
+use zmon_domain::time::{Monotonic, Timestamp};
 use zmon_ports::{
     AuditAccess, AuditPage, AuditStore, Clock, ConfigurationAccess, ConfigurationStore, Health, HealthAccess,
     ListenerHealth, PairingListener, ProvisioningStore, StoreFault,
@@ -17,8 +18,7 @@ use crate::effects::{Core, Held};
 use crate::provisioning::CentralStationProvisioningService;
 
 impl<P: Ports> Core<P> {
-    /// Records what the ledger gives. A store that cannot take it now is given it again later: a full disk does not keep
-    /// the monitor application from its server.
+    /// Records what the ledger gives.
     pub(crate) async fn record_repeats(
         &self,
         held: &Held,
@@ -26,10 +26,14 @@ impl<P: Ports> Core<P> {
     ) {
         let now = self.adapters().clock.monotonic();
         let entries = of(&mut self.repeats(), now);
-        if entries.is_empty() {
-            return;
+        if !entries.is_empty() {
+            self.record_or_keep(self.time_view(held).now(), entries).await;
         }
-        let at = self.time_view(held).now();
+    }
+
+    /// A store that cannot take the entries now is given them again later: a full disk does not keep the monitor application
+    /// from its server.
+    pub(crate) async fn record_or_keep(&self, at: Timestamp, entries: Vec<AuditEntry>) {
         if let Err(fault) = self.adapters().store.record(at, &entries, None).await {
             let lost = self.repeats().take_back(entries);
             error!(
@@ -37,7 +41,15 @@ impl<P: Ports> Core<P> {
                 lost, "the audit could not be written; it is tried again later"
             );
         }
-        self.deadlines_changed.notify_one();
+    }
+
+    /// Lets the machine decide about an act and carries it out; a refusal is recorded.
+    pub(crate) async fn act(&self, held: &mut Held, act: &'static str, event: Event) -> Result<(), ProvisioningError> {
+        self.tick(held).await;
+        let outcome = self.advance(held, event).await;
+        let outcome = outcome.and_then(|to_do| to_do.fault.map_or(Ok(()), Err));
+        self.record_refused_act(held, act, &outcome).await;
+        outcome
     }
 
     /// An act at the screen that was refused is a record.
@@ -53,6 +65,7 @@ impl<P: Ports> Core<P> {
             .with_detail(act);
         self.record_repeats(held, |ledger, now| ledger.note(Subject::Act(act), entry, now))
             .await;
+        self.deadlines_changed.notify_one();
     }
 
     /// Something to be read while nothing else happens: what is installed does not change between record and answer.
@@ -78,6 +91,7 @@ impl<P: Ports> Core<P> {
                 ledger.note(Subject::User(peer.uid), what.entry(peer), now)
             })
             .await;
+            self.deadlines_changed.notify_one();
         }
         read.await?.ok_or_else(|| {
             ProvisioningError::from(ErrorCode::StorageError).with_cause("the store says that nothing is installed")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use zmon_domain::audit::{AuditEntry, AuditEvent};
 use zmon_domain::machine::{Persisted, State};
 use zmon_domain::signal::ProvisioningSignal;
@@ -21,8 +21,9 @@ impl<P: Ports> Core<P> {
         match held.storage {
             None => {}
             Some(StorageWarning::FormerKeyKept) => self.look_for_former_key(held).await,
-            // A session that is open began after the store could be written again, and is let come to its end.
-            Some(StorageWarning::StatusUncertain) if held.state.session().is_some() => {}
+            // A session began after the store could be written again, and is let come to its end, with its payload.
+            Some(StorageWarning::StatusUncertain) if held.state.session().is_some() || held.state.phase().is_some() => {
+            }
             Some(StorageWarning::StatusUncertain) => {
                 if let Ok(stored) = self.adapters().store.load().await {
                     held.storage = None;
@@ -35,7 +36,8 @@ impl<P: Ports> Core<P> {
 
     /// When to try again where nothing else happens.
     pub(crate) fn storage_deadline(&self, held: &Held) -> Option<Monotonic> {
-        held.storage.map(|_| self.adapters().clock.monotonic().plus(PAUSE))
+        let waits = held.storage.is_some() || self.repeats().has_unrecorded();
+        waits.then(|| self.adapters().clock.monotonic().plus(PAUSE))
     }
 
     /// Whether a former database key lies beside the database: that is said and recorded when it begins, and recorded
@@ -57,18 +59,13 @@ impl<P: Ports> Core<P> {
             Err(_) if known => return,
             Err(fault) => {
                 warn!(cause = fault.cause, "a former database key is not destroyed");
-                held.storage = Some(StorageWarning::FormerKeyKept);
+                // An uncertain status is the graver warning; this is looked for again once the status is known.
+                held.storage.get_or_insert(StorageWarning::FormerKeyKept);
                 AuditEvent::FormerKeyKept
             }
         };
         let at = self.time_view(held).now();
-        if let Err(fault) = store.record(at, &[AuditEntry::new(event)], None).await {
-            error!(
-                cause = fault.cause,
-                event = event.as_str(),
-                "an event could not be recorded"
-            );
-        }
+        self.record_or_keep(at, vec![AuditEntry::new(event)]).await;
     }
 
     /// What the store says counts, where it says something else than was believed.

@@ -33,6 +33,8 @@ struct Content {
     destruction: Option<DestructionRecord>,
     retirement: Option<Retirement>,
     breakdown: Option<StoreFault>,
+    /// How many writes the breakdown refused.
+    refused: u32,
     /// Whether erasures and rotations leave the former key behind, and whether one is there.
     keeps_former_key: bool,
     former_key: bool,
@@ -54,6 +56,7 @@ impl Default for FakeStore {
             destruction: None,
             retirement: None,
             breakdown: None,
+            refused: 0,
             keeps_former_key: false,
             former_key: false,
             breaks_after_erasure: false,
@@ -96,6 +99,12 @@ impl FakeStore {
         self.with(|content| content.audit.iter().map(|(_, entry)| entry.event).collect())
     }
 
+    /// How many writes failed since [`Self::break_down`] was called first.
+    #[must_use]
+    pub fn refused_writes(&self) -> u32 {
+        self.with(|content| content.refused)
+    }
+
     /// How often the database key was changed, by erasures too.
     #[must_use]
     pub fn key_rotations(&self) -> u32 {
@@ -116,6 +125,7 @@ impl FakeStore {
     fn transaction<T>(&self, work: impl FnOnce(&mut Content) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
         self.with(|content| {
             if let Some(fault) = &content.breakdown {
+                content.refused += 1;
                 return Err(fault.clone());
             }
             let mut copy = content.clone();

@@ -101,6 +101,12 @@ impl RepeatLedger {
         lost
     }
 
+    /// Whether something waits for a store that can take it.
+    #[must_use]
+    pub const fn has_unrecorded(&self) -> bool {
+        !self.unrecorded.is_empty()
+    }
+
     /// When the next window ends.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Monotonic> {
@@ -201,7 +207,9 @@ mod tests {
     fn it_gives_what_could_not_be_recorded_again() {
         let mut ledger = RepeatLedger::default();
         let first = read(&mut ledger, 990, 11, at(0));
+        assert!(!ledger.has_unrecorded());
         assert_eq!(ledger.take_back(first.clone()), 0);
+        assert!(ledger.has_unrecorded());
         assert_eq!(read(&mut ledger, 990, 12, at(1)), first, "with the next attempt");
         let many = vec![first[0].clone(); 70];
         assert_eq!(ledger.take_back(many), 6);
