@@ -160,7 +160,7 @@ fn odd() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// Nothing is repeated, and what is an answer is one of this listener's or HTTP's own refusals.
+/// Nothing is repeated, and what is an answer has a status that this listener's routes or HTTP itself have.
 fn check(answers: &[Vec<u8>], bodies: &[Vec<u8>]) -> Result<(), TestCaseError> {
     for answer in answers {
         let text = String::from_utf8_lossy(answer);
