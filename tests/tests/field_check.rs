@@ -75,7 +75,12 @@ fn check_with(mut command: Command) -> BTreeMap<String, Said> {
         found: text(&check["found"]),
         remedy: text(&check["remedy"]),
     };
-    checks.iter().map(|check| (text(&check["name"]), said(check))).collect()
+    let report: BTreeMap<_, _> = checks.iter().map(|check| (text(&check["name"]), said(check))).collect();
+    for said in report.values() {
+        let texts = [&said.found, &said.remedy];
+        assert!(!texts.iter().any(|text| text.contains(char::is_control)), "{said:?}");
+    }
+    report
 }
 
 fn check(programs: &Programs) -> BTreeMap<String, Said> {
@@ -184,6 +189,18 @@ fn it_finds_what_is_wrong_with_configuration_files_and_keys() {
     only(&report, &["configuration"]);
     says(&report, "configuration", "fail", "listener.port", "check-config");
     says(&report, "store", "not-applicable", "configuration", "");
+
+    let mut nowhere = programs.device();
+    nowhere.args(["--set", "control.socket=here"]);
+    let report = check_with(nowhere);
+    only(&report, &["configuration", "service"]);
+    says(
+        &report,
+        "service",
+        "fail",
+        "--set: control.socket: expected",
+        "--socket",
+    );
 
     mode(&at("device.key"), 0o644);
     let report = check(&programs);
@@ -404,10 +421,15 @@ fn it_finds_what_is_wrong_around_a_running_service() {
         .arg("--record")
         .arg(record);
     assert!(retire.status().unwrap().success());
+    let retired = || {
+        let report = check(&programs);
+        only(&report, &["status"]);
+        says(&report, "status", "fail", "retired this device", "zmon-station derive");
+        says(&report, "trust-anchor", "not-applicable", "retired", "");
+    };
+    retired();
     drop(service);
-    let report = check(&programs);
-    only(&report, &["status"]);
-    says(&report, "status", "fail", "retired this device", "zmon-station derive");
+    retired();
 
     // Somebody listens who is no service.
     fs::remove_file(programs.at("run/control.sock")).unwrap();

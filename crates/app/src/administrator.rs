@@ -9,21 +9,22 @@
 //!
 //! How often a PIN may be wrong is counted by the use cases, in the encrypted store.
 
-use std::fs::{File, Metadata, OpenOptions, Permissions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::geteuid;
 use tracing::warn;
 use zmon_domain::admin::AdministratorAuthorised;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::secret::SecretText;
 use zmon_ports::{AdministratorCheck, Entropy};
+
+use crate::files::{NewFile, PRIVATE};
 
 /// How many characters a PIN has.
 const PIN_CHARACTERS: std::ops::RangeInclusive<usize> = 6..=64;
@@ -110,8 +111,8 @@ pub enum NoPin {
 pub fn is_set(path: &Path, service: Option<u32>) -> Result<(), NoPin> {
     let owner = || path.metadata().map_or(0, |found| found.uid());
     let text = read(path, service.unwrap_or_else(owner)).map_err(|fault| match fault {
-        Unread::File(fault) if fault.kind() == std::io::ErrorKind::NotFound => NoPin::Absent,
-        Unread::File(fault) if fault.kind() == std::io::ErrorKind::PermissionDenied => NoPin::Hidden,
+        Unread::File(fault) if fault.kind() == io::ErrorKind::NotFound => NoPin::Absent,
+        Unread::File(fault) if fault.kind() == io::ErrorKind::PermissionDenied => NoPin::Hidden,
         fault => NoPin::Unusable(fault.within(path)),
     })?;
     parse(&text).map(drop).ok_or_else(|| NoPin::Unusable(malformed(path)))
@@ -119,7 +120,7 @@ pub fn is_set(path: &Path, service: Option<u32>) -> Result<(), NoPin> {
 
 /// Why the text of a hash cannot be had.
 enum Unread {
-    File(std::io::Error),
+    File(io::Error),
     Foreign(PathBuf),
 }
 
@@ -139,12 +140,11 @@ impl Unread {
 
 fn read(path: &Path, service: u32) -> Result<String, Unread> {
     let file = File::open(path).map_err(Unread::File)?;
-    let mut found = file.metadata().map_err(Unread::File)?;
-    for checked in [path, directory_of(path)] {
-        if foreign(&found, service) {
+    let directory = directory_of(path);
+    for (checked, found) in [(path, file.metadata()), (directory, directory.metadata())] {
+        if foreign(&found.map_err(Unread::File)?, service) {
             return Err(Unread::Foreign(checked.into()));
         }
-        found = directory_of(path).metadata().map_err(Unread::File)?;
     }
     let mut text = String::new();
     file.take(MAX_HASH).read_to_string(&mut text).map_err(Unread::File)?;
@@ -225,7 +225,7 @@ pub fn set_pin(path: &Path, pin: &SecretText, entropy: &impl Entropy) -> Result<
         .map_err(|fault| SetPinFault(format!("the PIN cannot be hashed: {fault}")))?;
     write_once(path, &format!("{hash}\n"), group).map_err(|fault| {
         SetPinFault(match fault.kind() {
-            std::io::ErrorKind::AlreadyExists => format!(
+            io::ErrorKind::AlreadyExists => format!(
                 "{} is there already and is not replaced; remove it first if the PIN is to be changed",
                 path.display()
             ),
@@ -259,33 +259,20 @@ pub fn hint(path: &Path) -> Option<String> {
 }
 
 /// All or nothing, and never over another file.
-fn write_once(path: &Path, content: &str, group: Option<u32>) -> std::io::Result<()> {
-    let beside = path.with_added_extension("new");
-    let write = || {
-        // What a crash left behind.
-        let _ = std::fs::remove_file(&beside);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(content.as_bytes())?;
-        if group.is_some() {
-            fchown(&file, None, group)?;
-            file.set_permissions(Permissions::from_mode(0o640))?;
-        }
-        file.sync_all()?;
-        renameat_with(CWD, &beside, CWD, path, RenameFlags::NOREPLACE)?;
-        // The name is durable once the directory is.
-        File::open(directory_of(path))?.sync_all()
-    };
-    write().inspect_err(|_| {
-        let _ = std::fs::remove_file(&beside);
-    })
+fn write_once(path: &Path, content: &str, group: Option<u32>) -> io::Result<()> {
+    let mut file = NewFile::begin(path, PRIVATE)?;
+    file.write_all(content.as_bytes())?;
+    if let Some(group) = group {
+        file.for_group(group)?;
+    }
+    file.put_new()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::entropy::SystemEntropy;
 

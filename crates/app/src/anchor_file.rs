@@ -1,12 +1,13 @@
 //! The trust anchor's file, for the day on which the device is retired.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use zmon_ports::{AnchorFault, AnchorKeeper};
+
+use crate::files;
 
 /// Where systemd puts credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "/run/credentials";
@@ -88,10 +89,9 @@ impl AnchorKeeper for AnchorFile {
 
 /// In this order: a cut leaves the anchor whole, overwritten or gone, and the same again finishes.
 fn overwrite_and_remove(path: &Path) -> io::Result<()> {
-    let no_link = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let mut file = OpenOptions::new()
         .write(true)
-        .custom_flags(no_link.bits().cast_signed())
+        .custom_flags(files::no_link())
         .open(path)?;
     let found = file.metadata()?;
     if !found.is_file() || found.len() > MAX_ANCHOR {
@@ -107,11 +107,12 @@ fn overwrite_and_remove(path: &Path) -> io::Result<()> {
     file.sync_all()?;
     drop(file);
     std::fs::remove_file(path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    files::sync_directory_of(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;

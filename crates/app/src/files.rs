@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+
 /// Read and write for the owner, nothing for anybody else.
 pub const PRIVATE: u32 = 0o600;
 /// Read and write for the owner, read for the group, nothing for anybody else.
@@ -51,12 +53,23 @@ impl NewFile {
     ///
     /// # Errors
     /// Where it cannot be written; what was there is still there.
-    pub fn put(mut self) -> io::Result<()> {
+    pub fn put(self) -> io::Result<()> {
+        self.place(RenameFlags::empty())
+    }
+
+    /// The same, but never over another file.
+    ///
+    /// # Errors
+    /// As for [`Self::put`]; `AlreadyExists` where something is there.
+    pub fn put_new(self) -> io::Result<()> {
+        self.place(RenameFlags::NOREPLACE)
+    }
+
+    fn place(mut self, how: RenameFlags) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
-        fs::rename(&self.beside, &self.path)?;
-        let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        renameat_with(CWD, &self.beside, CWD, &self.path, how)?;
+        sync_directory_of(&self.path)
     }
 }
 
@@ -85,6 +98,22 @@ pub fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let mut file = NewFile::begin(path, mode)?;
     file.write_all(content)?;
     file.put()
+}
+
+/// Makes durable which names the directory of `path` has.
+///
+/// # Errors
+/// Where the directory cannot be opened, or the storage fails.
+pub fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| *parent != Path::new(""));
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// For opening what somebody else may have put in a file's place: follows no link, and waits at no pipe.
+#[must_use]
+pub const fn no_link() -> i32 {
+    let flags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+    flags.bits().cast_signed()
 }
 
 /// Removes a file that may not be there.

@@ -11,7 +11,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 use zmon_domain::secret::SecretText;
@@ -64,10 +63,9 @@ fn new_token(entropy: &impl Entropy) -> io::Result<SecretText> {
 
 /// The token of a file that nobody else could have written or read.
 fn former_token(kiosk: &Kiosk) -> Option<SecretText> {
-    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).ok()?;
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(no_link)
+        .custom_flags(files::no_link())
         .open(&kiosk.start_file)
         .ok()?;
     let text = is_as_written(&file, kiosk.group).then(|| {
@@ -98,6 +96,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
     use zmon_local_api::{Language, Theme};
 
     use super::*;
@@ -151,7 +150,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let kiosk = kiosk(directory.path());
         let path = &kiosk.start_file;
-        let spoilt: [&dyn Fn(); 6] = [
+        let spoilt: [&dyn Fn(); 7] = [
             &|| fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap(),
             &|| fs::set_permissions(path, Permissions::from_mode(0o660)).unwrap(),
             &|| fs::hard_link(path, directory.path().join("other")).unwrap(),
@@ -162,6 +161,11 @@ mod tests {
             },
             &|| fs::write(path, "url=http://127.0.0.1:8480/#token=AAAA\">").unwrap(),
             &|| fs::write(path, "").unwrap(),
+            // Nobody ever writes to it.
+            &|| {
+                fs::remove_file(path).unwrap();
+                mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o640), 0).unwrap();
+            },
         ];
         for (number, spoil) in spoilt.iter().enumerate() {
             let before = token(&kiosk);

@@ -18,6 +18,8 @@ pub struct ExaminationView {
     pub listening: bool,
     /// Whether the installed private key is the installed certificate's; null where nothing is installed.
     pub key_belongs: Option<bool>,
+    /// Whether an administrator retired the device: it pairs with nobody.
+    pub retired: bool,
 }
 
 impl From<&Examination> for ExaminationView {
@@ -28,6 +30,7 @@ impl From<&Examination> for ExaminationView {
             time_floor: examination.time_floor.as_millis(),
             listening: examination.listening,
             key_belongs: examination.key_belongs,
+            retired: examination.retired,
         }
     }
 }

@@ -7,7 +7,7 @@ use zmon_domain::secret::SecretText;
 use zmon_domain::settings::{RecordedSettings, SettingKey};
 use zmon_ports::AuditPage;
 
-use crate::view::{CertificateView, CertificatesView, SettingsView, secret_text};
+use crate::view::{CertificatesView, SettingsView, secret_text};
 
 /// What the monitor application works with, but for the private key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,15 +154,10 @@ impl ConfigurationView {
     /// Without the certificates themselves.
     #[must_use]
     pub fn redacted(configuration: &ActiveConfiguration) -> Self {
-        let list = |summaries: &[_]| summaries.iter().map(CertificateView::from).collect();
         Self {
             settings: SettingsView::from(configuration.settings.values()),
             changes: ChangesView::from(&configuration.settings),
-            certificates: CertificatesView {
-                client: list(configuration.certificates.client()),
-                ca: list(configuration.certificates.ca()),
-                server: list(configuration.certificates.server()),
-            },
+            certificates: CertificatesView::from(&configuration.certificates),
             pem: None,
             completed_at: configuration.completed_at.as_millis(),
         }

@@ -158,7 +158,7 @@ impl<S: Served> Api<S> {
             Route::AnswerConfirmation => {
                 let ConfirmationAnswer { accept } = json_body(body).await?;
                 let answered = self.service.answer_confirmation(accept, self.peer).await;
-                answered.map_err(nothing_to_confirm)?;
+                answered.map_err(reworded(&NOTHING_TO_CONFIRM))?;
                 Ok(self.status().await)
             }
             Route::ApplyPayload => self.apply(body).await,
@@ -199,21 +199,18 @@ impl<S: Served> Api<S> {
             Route::Destruction => self.destruction().await,
             Route::Events => Ok(self.events()),
             Route::Configuration => {
-                let configuration = self.service.show_configuration().await.map_err(not_to_be_read)?;
+                let configuration = self.service.show_configuration().await;
+                let configuration = configuration.map_err(reworded(&NOTHING_TO_READ))?;
                 Ok(json_answer(&ConfigurationView::redacted(&configuration)))
             }
             Route::ApplicationConfiguration => {
                 let configuration = self.service.read_configuration(self.reader()?).await;
-                let configuration = configuration.map_err(not_to_be_read)?;
+                let configuration = configuration.map_err(reworded(&NOTHING_TO_READ))?;
                 Ok(json_answer(&ConfigurationView::whole(&configuration)))
             }
             Route::Credentials => {
-                let credentials = self
-                    .service
-                    .read_credentials(self.reader()?)
-                    .await
-                    .map_err(not_to_be_read)?;
-                let credentials = CredentialsView::from(credentials);
+                let credentials = self.service.read_credentials(self.reader()?).await;
+                let credentials = CredentialsView::from(credentials.map_err(reworded(&NOTHING_TO_READ))?);
                 Ok(secret_answer(&credentials, room_for(&credentials)))
             }
             Route::Examination => {
@@ -221,7 +218,7 @@ impl<S: Served> Api<S> {
                 Ok(json_answer(&ExaminationView::from(&examination)))
             }
             Route::TestConnection => {
-                self.service.reach_server().await.map_err(no_server)?;
+                self.service.reach_server().await.map_err(reworded(&NO_SERVER))?;
                 Ok(self.status().await)
             }
             Route::Audit => self.audit(query).await,
@@ -458,44 +455,43 @@ fn audit_query(query: &str) -> Option<AuditQuery> {
 }
 
 /// For whoever reads, where nothing is there to be read.
-fn not_to_be_read(error: ProvisioningError) -> Box<Problem> {
-    if error.code() == ErrorCode::NotProvisioned {
-        return Problem::with_next_action(
-            ErrorCode::NotProvisioned,
-            "There is nothing to read: the device is not provisioned.",
-            "Wait until it is: GET /v1/events tells, and the file that application.provisioned_file names.",
-        );
-    }
-    refused(error)
-}
-
+const NOTHING_TO_READ: Rewording = Rewording {
+    codes: &[ErrorCode::NotProvisioned],
+    detail: "There is nothing to read: the device is not provisioned.",
+    next_action: "Wait until it is: GET /v1/events tells, and the file that application.provisioned_file names.",
+};
 /// For whoever answers where nothing was asked.
-fn nothing_to_confirm(error: ProvisioningError) -> Box<Problem> {
-    let unasked = [
+const NOTHING_TO_CONFIRM: Rewording = Rewording {
+    codes: &[
         ErrorCode::NotPairing,
         ErrorCode::PairingInProgress,
         ErrorCode::AlreadyProvisioned,
-    ];
-    if unasked.contains(&error.code()) {
-        return Problem::with_next_action(
-            error.code(),
-            "No configuration waits for a person's answer.",
-            "Look at GET /v1/status: there is something to answer in the phase AWAITING_CONFIRMATION alone.",
-        );
-    }
-    refused(error)
+    ],
+    detail: "No configuration waits for a person's answer.",
+    next_action: "Look at GET /v1/status: there is something to answer in the phase AWAITING_CONFIRMATION alone.",
+};
+/// For whoever wants the server to be tried, where none is installed.
+const NO_SERVER: Rewording = Rewording {
+    codes: &[ErrorCode::NotProvisioned],
+    detail: "There is no server to try: the device is not provisioned.",
+    next_action: "Provision the monitor first.",
+};
+
+/// What fits a route better than what the catalogue says about these codes.
+struct Rewording {
+    codes: &'static [ErrorCode],
+    detail: &'static str,
+    next_action: &'static str,
 }
 
-/// For whoever wants the server to be tried, where none is installed.
-fn no_server(error: ProvisioningError) -> Box<Problem> {
-    if error.code() == ErrorCode::NotProvisioned {
-        return Problem::with_next_action(
-            ErrorCode::NotProvisioned,
-            "There is no server to try: the device is not provisioned.",
-            "Provision the monitor first.",
-        );
+fn reworded(rewording: &'static Rewording) -> impl Fn(ProvisioningError) -> Box<Problem> {
+    move |error| {
+        if rewording.codes.contains(&error.code()) {
+            Problem::with_next_action(error.code(), rewording.detail, rewording.next_action)
+        } else {
+            refused(error)
+        }
     }
-    refused(error)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]

@@ -1,7 +1,7 @@
 //! The JSON documents of the API, for both of its ends.
 
 use serde::{Deserialize, Serialize};
-use zmon_domain::certificate::CertificateSummary;
+use zmon_domain::certificate::{CertificateSummary, CertifiedBundle};
 use zmon_domain::error::ProvisioningError;
 use zmon_domain::result::InstalledConfiguration;
 use zmon_domain::secret::SecretText;
@@ -261,15 +261,21 @@ impl From<&PendingConfirmation> for ConfirmationView {
 
 impl From<&InstalledConfiguration> for InstalledView {
     fn from(installed: &InstalledConfiguration) -> Self {
-        let list = |summaries: &[CertificateSummary]| summaries.iter().map(CertificateView::from).collect();
         Self {
             settings: SettingsView::from(&installed.settings),
-            certificates: CertificatesView {
-                client: list(installed.certificates.client()),
-                ca: list(installed.certificates.ca()),
-                server: list(installed.certificates.server()),
-            },
+            certificates: CertificatesView::from(&installed.certificates),
             completed_at: installed.completed_at.as_millis(),
+        }
+    }
+}
+
+impl From<&CertifiedBundle> for CertificatesView {
+    fn from(certificates: &CertifiedBundle) -> Self {
+        let list = |summaries: &[CertificateSummary]| summaries.iter().map(CertificateView::from).collect();
+        Self {
+            client: list(certificates.client()),
+            ca: list(certificates.ca()),
+            server: list(certificates.server()),
         }
     }
 }

@@ -9,15 +9,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use zmon_domain::admin::{AdministratorAct, Requester};
 use zmon_domain::error::ErrorCode;
-use zmon_domain::identity::{DeviceId, SerialNumber};
-use zmon_domain::pairing::{PairingCode, SessionPublicKey, TlsPin};
-use zmon_domain::qr::{QrCodeData, QrFields, QrImages};
+use zmon_domain::identity::DeviceId;
 use zmon_domain::secret::SecretText;
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::ProvisioningStatus;
-use zmon_domain::time::Timestamp;
 use zmon_local_api::{KioskSettings, Language, PairingDefaults, Theme, serve_kiosk};
 use zmon_testkit::fake_service::{Call, FakeService, report};
+use zmon_testkit::qr_code::qr_code;
 
 const TOKEN: &str = "k1osk-t0ken-k1osk-t0ken-k1osk-t0ken-k1osk-1";
 const PAIRING_CODE: &str = "X7Y9Z2";
@@ -65,7 +63,7 @@ impl Page {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = FakeService::new();
-        service.show(Some(qr_code()));
+        service.show(Some(qr_code(PAIRING_CODE)));
         let defaults = PairingDefaults {
             device_id: DeviceId::parse("ZM-ICU-MON-04").unwrap(),
             ip_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -131,26 +129,6 @@ impl Page {
         ];
         self.send(request_line, &headers, body).await
     }
-}
-
-fn qr_code() -> QrCodeData {
-    let fields = QrFields {
-        device_id: DeviceId::parse("ZM-ICU-MON-04").unwrap(),
-        serial_number: SerialNumber::parse("SN-1").unwrap(),
-        ip_address: "10.1.50.104".parse().unwrap(),
-        port: 8443,
-        pairing_code: PairingCode::parse(PAIRING_CODE).unwrap(),
-        timestamp: Timestamp::from_millis(1_000),
-        key: SessionPublicKey::new([1; 32]),
-        pin: TlsPin::new([2; 32]),
-    };
-    let content = QrCodeData::content(&fields, None).unwrap();
-    let images = QrImages {
-        png: b"\x89PNG picture".to_vec(),
-        svg: "<svg/>".into(),
-        text: "▀▄\n".into(),
-    };
-    QrCodeData::new(fields, Timestamp::from_millis(601_000), content, images)
 }
 
 /// Every path of the API that the page uses.
@@ -389,7 +367,7 @@ async fn it_lets_the_page_see_and_do_what_a_person_at_the_screen_may() {
     );
     let code = page.own("GET /v1/pairing/code", "").await;
     assert_eq!(code.body, format!("{{\"pairingCode\":\"{PAIRING_CODE}\"}}"));
-    page.service.generate_with(Ok(qr_code()));
+    page.service.generate_with(Ok(qr_code(PAIRING_CODE)));
     assert_eq!(page.own("POST /v1/pairing", "").await.status(), 201);
     assert_eq!(page.own("DELETE /v1/pairing", "").await.status(), 200);
     assert_eq!(page.own("POST /v1/acknowledge", "").await.status(), 200);

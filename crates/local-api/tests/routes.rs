@@ -21,9 +21,8 @@ use zmon_domain::access::Peer;
 use zmon_domain::admin::{AdministratorAct, Requester};
 use zmon_domain::confirmation::{ComparisonValue, ConfirmationRequest};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
-use zmon_domain::identity::{DeviceId, SerialNumber};
-use zmon_domain::pairing::{PairingCode, SessionId, SessionPublicKey, Sha256Digest, TlsPin};
-use zmon_domain::qr::{QrCodeData, QrFields, QrImages};
+use zmon_domain::identity::DeviceId;
+use zmon_domain::pairing::{PairingCode, SessionId, Sha256Digest};
 use zmon_domain::result::DestructionRecord;
 use zmon_domain::settings::{DeviceLabel, ServerUrl};
 use zmon_domain::signal::ProvisioningSignal;
@@ -33,6 +32,7 @@ use zmon_local_api::{PairingDefaults, serve};
 use zmon_ports::{Health, ListenerHealth, PendingConfirmation};
 use zmon_testkit::fake_service::{Apply, Call, FakeService, installed, report, result};
 use zmon_testkit::pki::NOW;
+use zmon_testkit::qr_code::qr_code;
 
 const PAIRING_CODE: &str = "X7Y9Z2";
 const PIN: &str = "canary-314159";
@@ -123,26 +123,6 @@ impl Server {
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-fn qr_code() -> QrCodeData {
-    let fields = QrFields {
-        device_id: DeviceId::parse("ZM-ICU-MON-04").unwrap(),
-        serial_number: SerialNumber::parse("SN-1").unwrap(),
-        ip_address: address("10.1.50.104"),
-        port: 8443,
-        pairing_code: PairingCode::parse(PAIRING_CODE).unwrap(),
-        timestamp: Timestamp::from_millis(1_000),
-        key: SessionPublicKey::new([1; 32]),
-        pin: TlsPin::new([2; 32]),
-    };
-    let content = QrCodeData::content(&fields, None).unwrap();
-    let images = QrImages {
-        png: b"\x89PNG picture".to_vec(),
-        svg: "<svg/>".into(),
-        text: "▀▄\n".into(),
-    };
-    QrCodeData::new(fields, Timestamp::from_millis(601_000), content, images)
 }
 
 #[tokio::test]
@@ -315,7 +295,7 @@ async fn gives_the_receipt_of_what_is_installed() {
 #[tokio::test]
 async fn opens_pairing_for_the_configured_device_unless_told_otherwise() {
     let server = Server::start();
-    server.service.generate_with(Ok(qr_code()));
+    server.service.generate_with(Ok(qr_code(PAIRING_CODE)));
     let pairing = json!({ "expiresAt": 601_000, "expiresInSeconds": 600 });
     assert_eq!(server.json("POST", "/v1/pairing", "").await, (201, pairing.clone()));
     assert_eq!(server.json("POST", "/v1/pairing", "{}").await, (201, pairing.clone()));
@@ -377,7 +357,7 @@ async fn shows_the_qr_code_while_there_is_one() {
         let path = format!("/v1/pairing/qr.{kind}");
         assert_eq!(server.refused("GET", &path, "").await, (409, "NotPairing".into()));
     }
-    server.service.show(Some(qr_code()));
+    server.service.show(Some(qr_code(PAIRING_CODE)));
     let expected = [
         ("png", "image/png", "\u{fffd}PNG picture".to_owned()),
         ("svg", "image/svg+xml", "<svg/>".to_owned()),
@@ -399,7 +379,7 @@ async fn shows_the_qr_code_while_there_is_one() {
 #[tokio::test]
 async fn applies_a_payload_that_was_carried_by_hand_in_the_session_on_the_screen() {
     let server = Server::start();
-    server.service.show(Some(qr_code()));
+    server.service.show(Some(qr_code(PAIRING_CODE)));
     server.service.apply_with(Apply::install());
     let path = "/v1/pairing/payload";
     let (status, answer) = server.json("POST", path, "sealed").await;
@@ -423,7 +403,8 @@ async fn tells_what_the_service_finds_out_about_itself() {
     let (status, answer) = server.json("GET", "/v1/examination", "").await;
     assert_eq!(status, 200);
     let expected = json!({
-        "now": NOW.as_millis(), "clockSynchronised": true, "timeFloor": NOW.as_millis(), "listening": true, "keyBelongs": null
+        "now": NOW.as_millis(), "clockSynchronised": true, "timeFloor": NOW.as_millis(), "listening": true, "keyBelongs": null,
+        "retired": false
     });
     assert_eq!(answer, expected);
     server.service.report_with(report(ProvisioningStatus::Provisioned));

@@ -33,4 +33,6 @@ pub struct Examination {
     pub listening: bool,
     /// Whether the installed private key is the installed certificate's; none where nothing is installed.
     pub key_belongs: Option<bool>,
+    /// Whether an administrator retired the device: it pairs with nobody.
+    pub retired: bool,
 }

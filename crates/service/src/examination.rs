@@ -25,6 +25,7 @@ impl<P: Ports> SelfExamination for CentralStationProvisioningService<P> {
                     let (certificate, key) = (&credentials.client_certificate, &credentials.client_private_key);
                     adapters.certificates.key_belongs(certificate, key)
                 }),
+                retired: held.retired,
             })
         })
         .await

@@ -225,6 +225,12 @@ const CURRENT: &str = "-key";
 const NEXT: &str = "-key-next";
 const UNFINISHED: &str = "-key.tmp";
 
+/// The files beside the database that hold its wrapped key: the second is there while the key is being changed.
+#[must_use]
+pub fn wrapped_key_files(database: &Path) -> [PathBuf; 2] {
+    [CURRENT, NEXT].map(|suffix| files::beside(database, suffix))
+}
+
 /// A new key, wrapped and durable beside the database.
 fn make(database: &Path, suffix: &str, wrapping: &WrappingKey) -> io::Result<DatabaseKey> {
     let key = wrapped::new_database_key()?;

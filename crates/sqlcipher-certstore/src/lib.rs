@@ -51,6 +51,7 @@ mod wrapped;
 
 pub use audit::record_hash;
 pub use key::{CommandKeySource, CredentialKeySource, FileKeySource};
+pub use keyring::wrapped_key_files;
 pub use store::SqlcipherStore;
 pub use wrapped::{DatabaseKey, UnwrapFault, WRAPPED_KEY_LENGTH, unwrap, wrap};
 pub use zmon_domain::audit::{AuditRecord, AuditVerdict};

@@ -461,6 +461,7 @@ impl SelfExamination for FakeService {
             time_floor: NOW,
             listening: script.report.status == ProvisioningStatus::ReadyToPair,
             key_belongs: script.report.installed.as_ref().map(|_| true),
+            retired: false,
         })
     }
 

@@ -11,6 +11,7 @@ pub mod mtls_server;
 pub mod mutation;
 pub mod payload;
 pub mod pki;
+pub mod qr_code;
 pub mod reading;
 pub mod service;
 pub mod skip;

@@ -92,21 +92,30 @@ pub(super) fn deprovision(arguments: &DeprovisionArgs, inputs: &Inputs, voice: V
         Err(_) => false,
     };
     let recorded = match kept {
-        Some(kept) if removed => runtime.block_on(fill(kept, &client))?,
+        Some(kept) if removed => runtime.block_on(fill(kept, &client)),
         Some(kept) => {
             kept.discard();
-            false
+            Ok(false)
         }
-        None => false,
+        None => Ok(false),
     };
-    let file = record.filter(|_| recorded);
-    if !voice.json && removed && record.is_some() {
+    let file = record.filter(|_| matches!(recorded, Ok(true)));
+    if !voice.json && removed && record.is_some() && recorded.is_ok() {
         print(&file.map_or_else(
             || "There is no record of destruction: nothing was installed.\n".into(),
             |file| format!("The record of the destruction is in {}.\n", file.display()),
         ));
     }
-    let status = outcome?;
+    let status = match outcome {
+        Ok(status) => status,
+        Err(refused) => {
+            // Both are said: what is left to be erased, and that the record is not in its file.
+            if let Err(unrecorded) = &recorded {
+                voice.complain(unrecorded);
+            }
+            return Err(refused.into());
+        }
+    };
     let retired = arguments.retire;
     let done = Deprovisioned {
         status: &status,
@@ -118,7 +127,7 @@ pub(super) fn deprovision(arguments: &DeprovisionArgs, inputs: &Inputs, voice: V
             "The trust anchor is erased. Switch the device off: until then its service still holds a copy in memory.\n";
         output::status(&status) + if retired { farewell } else { "" }
     });
-    Ok(Exit::Done)
+    recorded.map(|_| Exit::Done)
 }
 
 /// What `deprovision` says to a program: the status, and more.
@@ -139,11 +148,17 @@ async fn fill(kept: KeptFile<'_>, client: &ControlClient) -> Result<bool, Failur
             kept.fill(&record, done)?;
             Ok(true)
         }
-        Err(ClientFault::Refused(problem)) if problem.code == ErrorCode::NotFound.as_str() => {
+        Err(fault) => {
             kept.discard();
-            Ok(false)
+            if matches!(&fault, ClientFault::Refused(problem) if problem.code == ErrorCode::NotFound.as_str()) {
+                return Ok(false);
+            }
+            Err(Failure::Other(format!(
+                "what was installed is gone, but the record of its destruction cannot be fetched: {}\nnext: get it with \
+                 `zmon-provision status --destruction`, before the service of a retired device is stopped",
+                Failure::from(fault).what()
+            )))
         }
-        Err(fault) => Err(fault.into()),
     }
 }
 

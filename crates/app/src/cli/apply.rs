@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use zmon_local_api::ConfirmationView;
+use zmon_payload_envelope::MAX_BODY;
 
 use super::confirm;
 use super::kept::KeptFile;
@@ -15,8 +17,6 @@ use super::output::{Voice, print};
 use super::{Exit, Failure, ServiceArgs};
 use crate::control_client::{ClientFault, ControlClient};
 
-/// Largest payload, as over the network.
-const MOST: usize = 64 * 1024;
 /// Room for a line end behind it.
 const LINE_END: u64 = 16;
 /// A JWE in compact serialisation has five parts.
@@ -72,20 +72,27 @@ pub(super) async fn apply(client: &ControlClient, arguments: &ApplyArgs, voice: 
 
 /// Has it installed, which may take as long as a person needs to confirm it.
 async fn applied(client: &ControlClient, payload: Vec<u8>, voice: Voice) -> Result<String, ClientFault> {
-    let mut applying = pin!(client.apply(payload));
-    let mut told = voice.json;
-    loop {
-        tokio::select! {
-            outcome = &mut applying => return outcome,
-            () = tokio::time::sleep(TICK) => {}
+    let applying = client.apply(payload);
+    if voice.json {
+        return applying.await;
+    }
+    let mut applying = pin!(applying);
+    tokio::select! {
+        outcome = &mut applying => outcome,
+        view = question(client) => {
+            print(&confirm::question(&view));
+            applying.await
         }
-        let confirmation = client.status().await?.confirmation.filter(|_| !told);
-        if let Some(view) = confirmation {
-            told = true;
-            let facts = confirm::facts(&view);
-            print(&format!(
-                "{facts}Answer at the monitor's screen, or with `zmon-provision confirm`.\n"
-            ));
+    }
+}
+
+/// What a person is asked, as soon as one is. Where the status cannot be had there is nothing to show, and the outcome comes
+/// all the same.
+async fn question(client: &ControlClient) -> ConfirmationView {
+    loop {
+        tokio::time::sleep(TICK).await;
+        if let Some(view) = client.status().await.ok().and_then(|status| status.confirmation) {
+            return view;
         }
     }
 }
@@ -99,7 +106,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     let mut payload = Vec::new();
     source
-        .and_then(|source| source.take(MOST as u64 + LINE_END).read_to_end(&mut payload))
+        .and_then(|source| source.take(MAX_BODY as u64 + LINE_END).read_to_end(&mut payload))
         .map_err(|fault| Failure::Other(format!("{shown} cannot be read: {fault}")))?;
     // Files end with a line feed, bodies do not.
     payload.truncate(payload.trim_ascii_end().len());
@@ -109,7 +116,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
              from a picture of the QR code that the monitor shows now"
         ))
     };
-    if payload.len() > MOST {
+    if payload.len() > MAX_BODY {
         return Err(wrong("it is larger than 64 KiB"));
     }
     let is_text = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);

@@ -1,7 +1,7 @@
 //! `audit`: list, verify, export. The audit may be long: it goes through in pieces, and memory stays flat.
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ pub(super) async fn audit(command: &AuditCommand, inputs: &Inputs, voice: Voice)
 }
 
 async fn list(reach: &Reach, arguments: &ListArgs, inputs: &Inputs, voice: Voice) -> Result<(), Failure> {
-    let coloured = io::stdout().is_terminal() && inputs.environment.iter().all(|(name, _)| name != "NO_COLOR");
+    let coloured = voice.live && inputs.environment.iter().all(|(name, _)| name != "NO_COLOR");
     let mut newest = VecDeque::new();
     let mut from = 1;
     loop {

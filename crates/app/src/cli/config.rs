@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -175,8 +175,7 @@ fn export(configuration: &ConfigurationView, key: Option<&SecretText>, folder: &
             RenameFlags::NOREPLACE
         };
         renameat_with(CWD, &beside, CWD, folder, how)?;
-        let parent = folder.parent().filter(|parent| *parent != Path::new(""));
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        files::sync_directory_of(folder)?;
         // Now the earlier export, if there was one.
         remove_folder(&beside)
     };

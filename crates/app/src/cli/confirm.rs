@@ -57,6 +57,11 @@ pub(super) fn facts(view: &ConfirmationView) -> String {
     )
 }
 
+/// The same for whoever cannot answer here.
+pub(super) fn question(view: &ConfirmationView) -> String {
+    facts(view) + "Answer at the monitor's screen, or with `zmon-provision confirm`.\n"
+}
+
 /// Whether somebody can be asked here.
 pub(super) fn at_a_terminal() -> bool {
     stdin().is_terminal() && stdout().is_terminal()

@@ -41,6 +41,14 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// What failed and why in one line, without what to do next.
+    pub(super) fn what(&self) -> String {
+        match self {
+            Self::Configuration(faults) => faults.in_one_line(),
+            _ => what_and_next(&self.to_string()).0.into(),
+        }
+    }
+
     /// How the command ends.
     pub(super) const fn exit(&self) -> Exit {
         match self {
@@ -87,7 +95,8 @@ impl Failure {
             ),
         };
         let text = self.to_string();
-        let (detail, next) = text.split_once("\nnext: ").unwrap_or((&text, next));
+        let (detail, given) = what_and_next(&text);
+        let next = given.unwrap_or(next);
         let mut document = json!({
             "type": format!("urn:z-monitor:provisioning:{code}"),
             "title": title,
@@ -105,9 +114,33 @@ impl Failure {
     }
 }
 
+fn what_and_next(text: &str) -> (&str, Option<&str>) {
+    match text.split_once("\nnext: ") {
+        Some((what, next)) => (what, Some(next)),
+        None => (text, None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::configuration::Fault;
+
+    #[test]
+    fn says_what_failed_in_one_line() {
+        let failure = Failure::Other("the file is gone\nnext: bring it back".into());
+        assert_eq!(failure.what(), "the file is gone");
+        let fault = |key: &str| Fault {
+            source: "--set".into(),
+            key: Some(key.into()),
+            what: "unknown key".into(),
+        };
+        let faults = Faults(vec![fault("a"), fault("b")]);
+        assert_eq!(
+            Failure::from(faults).what(),
+            "--set: a: unknown key; --set: b: unknown key"
+        );
+    }
 
     #[test]
     fn tells_a_program_what_a_person_is_told() {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::Failure;
+use crate::files::sync_directory_of;
 
 /// A new file, made before anything happens: afterwards it would be too late to find out that it cannot be written.
 pub(super) struct KeptFile<'a> {
@@ -29,6 +30,7 @@ impl<'a> KeptFile<'a> {
     pub(super) fn fill(mut self, text: &str, done: &str) -> Result<(), Failure> {
         writeln!(self.file, "{text}")
             .and_then(|()| self.file.sync_all())
+            .and_then(|()| sync_directory_of(self.path))
             .map_err(|fault| Failure::Other(format!("{} cannot be written: {fault}; {done}", self.path.display())))
     }
 

@@ -256,6 +256,12 @@ fn brief_runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(no_runtime)
 }
 
+/// For what serves others until it is asked to end.
+fn lasting_runtime() -> Result<Runtime, Failure> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().map_err(no_runtime)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn no_runtime(fault: std::io::Error) -> Failure {
     Failure::Other(format!("the operating system gives too few resources to run: {fault}"))

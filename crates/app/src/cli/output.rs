@@ -14,7 +14,7 @@ use crate::text::{minutes, shown, utc};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Voice {
     pub(super) json: bool,
-    /// Whether standard output is a terminal that can move its cursor.
+    /// Whether standard output is a terminal that can move its cursor and show colours.
     pub(super) live: bool,
 }
 
@@ -87,8 +87,7 @@ pub(super) fn status(view: &StatusView) -> String {
         let _ = writeln!(text, "Pairing ends in: {} min", minutes(seconds));
     }
     if let Some(view) = &view.confirmation {
-        text.push_str(&super::confirm::facts(view));
-        text.push_str("Answer at the monitor's screen, or with `zmon-provision confirm`.\n");
+        text.push_str(&super::confirm::question(view));
     }
     if let Some(view) = &view.installed {
         text.push_str(&installed(view));

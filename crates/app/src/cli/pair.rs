@@ -135,14 +135,12 @@ fn put(view: &StatusView, voice: Voice) -> Option<oneshot::Receiver<bool>> {
         print_json(view);
         return None;
     }
-    let facts = confirm::facts(view.confirmation.as_ref()?);
+    let asked = view.confirmation.as_ref()?;
     if confirm::at_a_terminal() {
-        print(&facts);
+        print(&confirm::facts(asked));
         return Some(confirm::ask());
     }
-    print(&format!(
-        "{facts}Answer at the monitor's screen, or with `zmon-provision confirm`.\n"
-    ));
+    print(&confirm::question(asked));
     None
 }
 

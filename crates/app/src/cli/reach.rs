@@ -4,8 +4,7 @@ use zmon_domain::access::{Peer, ReadOf};
 use zmon_domain::audit::{AuditEntry, AuditEvent};
 use zmon_domain::checks::ConnectionTarget;
 use zmon_domain::error::{ErrorCode, ProvisioningError};
-use zmon_domain::machine::Persisted;
-use zmon_domain::status::ProvisioningStatus;
+use zmon_domain::machine::State;
 use zmon_domain::time::Timestamp;
 use zmon_https_outbound::HttpsConnectionTest;
 use zmon_local_api::{
@@ -13,7 +12,7 @@ use zmon_local_api::{
 };
 use zmon_ports::{
     AuditPage, AuditStore, CertificateFacts, Clock, ConfigurationStore, ConnectionTest, Examination, ProvisioningStore,
-    StoreFault,
+    StoreFault, StoredState,
 };
 use zmon_sqlcipher_certstore::SqlcipherStore;
 use zmon_x509_facts::WebpkiCertificateFacts;
@@ -38,7 +37,6 @@ pub(super) struct Standing {
     pub(super) failure: Option<FailureView>,
     /// What is wrong with the storage while the device goes on.
     pub(super) warning: Option<String>,
-    pub(super) retired: bool,
 }
 
 /// The store, opened by a command.
@@ -78,7 +76,11 @@ impl Reach {
 
     /// The store, where no service runs.
     pub(super) async fn store(inputs: &Inputs) -> Result<Self, Failure> {
-        let configuration = Configuration::load_to_serve(inputs)?;
+        Self::opened(&Configuration::load_to_serve(inputs)?).await
+    }
+
+    /// The store of this configuration, where no service runs.
+    pub(super) async fn opened(configuration: &Configuration) -> Result<Self, Failure> {
         // Opening would make one.
         if !configuration.store_path.exists() {
             return Err(Failure::Other(format!(
@@ -87,7 +89,7 @@ impl Reach {
                 configuration.store_path.display()
             )));
         }
-        let store = wiring::open_store(&configuration).await.map_err(Failure::Other)?;
+        let store = wiring::open_store(configuration).await.map_err(Failure::Other)?;
         let device_id = configuration.device_id.as_str().into();
         Ok(Self::Store(Box::new(OwnStore { store, device_id })))
     }
@@ -141,21 +143,14 @@ impl Reach {
                     status: view.status,
                     failure: view.failure,
                     warning: view.storage_warning.map(|warning| warning.message),
-                    retired: false,
                 })
             }
             Self::Store(own) => {
-                let stored = own.store.load().await?;
-                let status = match stored.persisted {
-                    Persisted::Unprovisioned => ProvisioningStatus::Unprovisioned,
-                    Persisted::Provisioned(_) => ProvisioningStatus::Provisioned,
-                    Persisted::Deprovisioned => ProvisioningStatus::Deprovisioned,
-                };
+                let state = State::from(own.store.load().await?.persisted);
                 Ok(Standing {
-                    status: status.as_str().into(),
+                    status: state.status().as_str().into(),
                     failure: None,
                     warning: None,
-                    retired: stored.retirement.is_some(),
                 })
             }
         }
@@ -166,6 +161,7 @@ impl Reach {
         match self {
             Self::Service(client) => Ok(client.examination().await?),
             Self::Store(own) => {
+                let stored = own.store.load().await?;
                 let active = own.store.active_credentials().await?;
                 let key_belongs = active.map(|active| {
                     let credentials = &active.credentials;
@@ -174,9 +170,10 @@ impl Reach {
                 });
                 Ok(ExaminationView::from(&Examination {
                     wall: SystemClock.wall(),
-                    time_floor: own.time_floor().await?,
+                    time_floor: floor_of(&stored),
                     listening: false,
                     key_belongs,
+                    retired: stored.retirement.is_some(),
                 }))
             }
         }
@@ -267,12 +264,13 @@ impl OwnStore {
 
     /// By the wall clock, but never before the time floor.
     async fn now(&self) -> Result<Timestamp, Failure> {
-        Ok(SystemClock.wall().now.max(self.time_floor().await?))
+        let floor = floor_of(&self.store.load().await?);
+        Ok(SystemClock.wall().now.max(floor))
     }
+}
 
-    async fn time_floor(&self) -> Result<Timestamp, StoreFault> {
-        Ok(self.store.load().await?.time_floor.unwrap_or(release::date()))
-    }
+fn floor_of(stored: &StoredState) -> Timestamp {
+    stored.time_floor.unwrap_or(release::date())
 }
 
 impl From<StoreFault> for Failure {

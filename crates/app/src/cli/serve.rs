@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tracing::error;
 
-use super::{Exit, Failure, no_runtime};
+use super::{Exit, Failure, lasting_runtime, no_runtime};
 use crate::configuration::{Configuration, Inputs};
 use crate::wiring::{self, ServeFault};
 use crate::{shutdown, telemetry};
@@ -33,20 +33,12 @@ pub(super) fn serve(arguments: &ServeArgs, inputs: &Inputs) -> Result<Exit, Fail
     }
     let configuration = Configuration::load_to_serve(inputs)?;
     telemetry::start(configuration.log);
-    let runtime = runtime()?;
+    let runtime = lasting_runtime()?;
     let served = runtime.block_on(async {
         let asked = shutdown::asked().map_err(no_runtime)?;
         Ok::<_, Failure>(wiring::serve(configuration, asked).await)
     })?;
     Ok(ended(runtime, served))
-}
-
-fn runtime() -> Result<Runtime, Failure> {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(no_runtime)
 }
 
 fn ended(runtime: Runtime, served: Result<(), ServeFault>) -> Exit {
@@ -73,8 +65,7 @@ mod mock {
     use zmon_domain::error::ErrorCode;
     use zmon_service::MockOptions;
 
-    use super::runtime;
-    use crate::cli::{Failure, no_runtime};
+    use crate::cli::{Failure, lasting_runtime, no_runtime};
     use crate::configuration::{self, Inputs, Log, LogFormat};
     use crate::wiring::ServeFault;
     use crate::{mock, shutdown, telemetry};
@@ -120,7 +111,7 @@ mod mock {
                 auto_provision: self.mock_auto,
                 confirmation: self.mock_confirm,
             };
-            let runtime = runtime()?;
+            let runtime = lasting_runtime()?;
             let served = runtime.block_on(async {
                 let asked = shutdown::asked().map_err(no_runtime)?;
                 Ok::<_, Failure>(mock::serve(&socket, options, asked).await)

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use tokio::runtime::Builder;
 use tracing::{Level, warn};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::identity::DeviceId;
@@ -15,7 +14,7 @@ use zmon_domain::secret::SecretBytes;
 use zmon_domain::status::Phase;
 
 use super::output::{Voice, print, print_json};
-use super::{Exit, Failure, no_runtime};
+use super::{Exit, Failure, lasting_runtime, no_runtime};
 use crate::configuration::{Log, LogFormat, read_key};
 use crate::simulation::{self, Change, Event, Fault, Faults, Plan, Reporter, Trust};
 use crate::{shutdown, telemetry};
@@ -84,12 +83,7 @@ pub(super) fn simulate(arguments: SimulateArgs, voice: Voice) -> Result<Exit, Fa
     warn!("SIMULATION: these monitors are not real; never put a program that can do this on a monitor");
     let mut reporter = Lines { json: voice.json };
     let plan = plan(arguments)?;
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(no_runtime)?;
-    runtime.block_on(async {
+    lasting_runtime()?.block_on(async {
         let asked = shutdown::asked().map_err(no_runtime)?;
         simulation::run(&plan, &mut reporter, asked)
             .await

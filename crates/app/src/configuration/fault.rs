@@ -37,6 +37,15 @@ impl fmt::Display for Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
+impl Faults {
+    /// One after the other, where there is no room for lines.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let faults: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        faults.join("; ")
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration has {} fault(s):", self.0.len())?;

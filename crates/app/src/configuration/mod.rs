@@ -181,7 +181,7 @@ impl Configuration {
                 store_key: store_key?,
                 trust_anchor: anchor.map_err(|fault| Faults(vec![fault])),
                 trust_anchor_file: path,
-                credentials_directory: inputs.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+                credentials_directory: credentials_directory(inputs),
                 control_socket: control_socket?,
                 control_group,
                 application: Application {
@@ -303,7 +303,15 @@ fn pairing_time(text: &str) -> Option<Duration> {
 
 /// A group by its number, or by a name that this device knows.
 fn group_number(text: &str) -> Option<u32> {
-    number(text).or_else(|| Some(Group::from_name(text).ok()??.gid.as_raw()))
+    let group = number(text).or_else(|| Some(Group::from_name(text).ok()??.gid.as_raw()));
+    // To the kernel, the largest number is no group: a file that is given to it stays with the group that it has.
+    group.filter(|group| *group != u32::MAX)
+}
+
+/// What systemd sets for the processes of a unit that has credentials. Every path is below an empty one.
+fn credentials_directory(inputs: &Inputs) -> Option<PathBuf> {
+    let directory = PathBuf::from(inputs.variable("CREDENTIALS_DIRECTORY")?);
+    (directory.is_absolute() && directory.parent().is_some()).then_some(directory)
 }
 
 fn flag(text: &str) -> Option<bool> {

@@ -6,10 +6,8 @@ use zmon_ports::KeySource;
 use zmon_sqlcipher_certstore::{CommandKeySource, CredentialKeySource, FileKeySource};
 
 use super::layers::Reader;
-use super::{Inputs, absolute_path, keys};
+use super::{Inputs, absolute_path, credentials_directory, keys};
 
-/// What systemd sets for the processes of a unit that has credentials.
-const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 const LONGEST_NAME: usize = 64;
 
 /// The one source of the key.
@@ -91,12 +89,4 @@ fn command(json: &str) -> Option<StoreKey> {
         program: words.remove(0),
         arguments: words,
     })
-}
-
-fn credentials_directory(inputs: &Inputs) -> Option<PathBuf> {
-    let set = inputs
-        .environment
-        .iter()
-        .find(|(name, _)| name == CREDENTIALS_DIRECTORY)?;
-    Some(PathBuf::from(&set.1)).filter(|path| path.is_absolute())
 }

@@ -172,6 +172,8 @@ fn refuses_each_value_that_breaks_its_rule() {
         ("store.key_command", "[\"key\"]"),
         ("store.key_command", "[\"/usr/bin/key\", 1]"),
         ("control.socket", ""),
+        ("control.group", "no-such-group"),
+        ("control.group", "4294967295"),
         ("admin.pin_hash_file", "pin"),
         ("log.level", "INFO"),
         ("log.format", "xml"),
@@ -182,6 +184,18 @@ fn refuses_each_value_that_breaks_its_rule() {
         let row = keys::ALL.iter().find(|row| row.name == key).unwrap();
         assert_eq!(what, format!("expected {}", row.expected));
     }
+}
+
+#[test]
+fn knows_systemds_credentials_by_a_directory_that_not_everything_is_in() {
+    let of = |directory: &str| {
+        let site = Site::new().variable("CREDENTIALS_DIRECTORY", directory);
+        site.load().unwrap().credentials_directory
+    };
+    for not_one in ["", "run/credentials", "/"] {
+        assert_eq!(of(not_one), None, "{not_one:?}");
+    }
+    assert_eq!(of("/run/credentials/unit"), Some("/run/credentials/unit".into()));
 }
 
 #[test]

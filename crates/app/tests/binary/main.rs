@@ -3,6 +3,7 @@
 
 mod command_line;
 mod device;
+mod faltering;
 mod json;
 mod ports;
 mod service_manager;

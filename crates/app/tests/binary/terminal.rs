@@ -1,6 +1,6 @@
 //! `pair` at a terminal: a real one, made by `script`, and what is none.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -9,13 +9,11 @@ use zmon_testkit::skip::skip;
 use crate::device::status_of;
 use crate::support::Site;
 
-/// What somebody sees who pairs at a terminal of this kind, and cancels a little later.
-fn seen(term: Option<&str>) -> Option<String> {
-    let site = Site::new();
-    let _device = site.serve();
+/// A command line at a terminal of this kind; none without `script`.
+fn at_a_terminal(site: &Site, term: Option<&str>, arguments: &str) -> Option<Child> {
     let config = site.path("config.toml");
     let line = format!(
-        "{} --config {} pair",
+        "{} --config {} {arguments}",
         env!("CARGO_BIN_EXE_zmon-provision"),
         config.display()
     );
@@ -24,7 +22,14 @@ fn seen(term: Option<&str>) -> Option<String> {
     command.env_clear().env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
     command.envs(term.map(|term| ("TERM", term)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().ok()?;
+    command.spawn().ok()
+}
+
+/// What somebody sees who pairs at a terminal of this kind, and cancels a little later.
+fn seen(term: Option<&str>) -> Option<String> {
+    let site = Site::new();
+    let _device = site.serve();
+    let mut child = at_a_terminal(&site, term, "pair")?;
     let ready = (0..400).any(|_| {
         thread::sleep(Duration::from_millis(50));
         status_of(&site)["status"] == "READY_TO_PAIR"
@@ -64,5 +69,21 @@ fn moves_nothing_on_a_terminal_that_cannot() {
         assert!(!text.contains('\u{1b}'), "{term:?}: {text:?}");
         let waits = text.matches("Waiting for the Central Station, ").count();
         assert!((1..=2).contains(&waits), "{term:?}: {text:?}");
+    }
+}
+
+#[test]
+fn lists_the_audit_in_colours_where_there_are_any() {
+    let site = Site::new();
+    assert_eq!(site.run_with_input(&["admin", "set-pin", "--pin-stdin"], "314159").0, 0);
+    let _device = site.serve();
+    assert_eq!(site.run_with_input(&["deprovision", "--pin-stdin"], "000000").0, 1);
+    for (term, coloured) in [(Some("xterm"), true), (Some("dumb"), false), (None, false)] {
+        let Some(child) = at_a_terminal(&site, term, "audit list") else {
+            return skip("lists the audit in colours", "`script` of util-linux is not installed");
+        };
+        let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        assert!(text.contains("AdminRequired"), "{term:?}: {text:?}");
+        assert_eq!(text.contains('\u{1b}'), coloured, "{term:?}: {text:?}");
     }
 }

@@ -3,11 +3,11 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
-use zmon_sqlcipher_certstore::{WRAPPED_KEY_LENGTH, unwrap};
+use zmon_sqlcipher_certstore::{WRAPPED_KEY_LENGTH, unwrap, wrapped_key_files};
 
 use super::Told;
 use super::finding::{Check, Finding, Outcome};
@@ -30,16 +30,7 @@ pub(super) struct Before {
 }
 
 impl Before {
-    pub(super) fn look(configuration: Option<&Configuration>, service: &Service) -> Self {
-        let Some(configuration) = configuration else {
-            let unread = |check: Check| check.does_not_apply("the configuration cannot be read");
-            return Self {
-                directory: unread(Check::StateDirectory),
-                key: unread(Check::StoreKey),
-                encryption: unread(Check::StoreEncryption),
-                closed: Err(unread(Check::Store)),
-            };
-        };
+    pub(super) fn look(configuration: &Configuration, service: &Service) -> Self {
         let path = &configuration.store_path;
         let found = fs::symlink_metadata(path);
         let owner = service.user().or_else(|| found.as_ref().ok().map(Metadata::uid));
@@ -74,16 +65,23 @@ impl Before {
         self.closed.as_ref().copied().map_err(|finding| finding.found().into())
     }
 
-    pub(super) fn store(&self, service: &Service, told: &Told) -> Finding {
+    /// Where no service has it.
+    pub(super) fn store(&self, told: &Told) -> Finding {
         let check = Check::Store;
-        let runs = matches!(service, Service::Runs { .. });
         match (&told.examination, &self.closed) {
-            (Ok(_), _) if runs => check.passes("the running service has it open"),
             (Ok(_), _) => check.passes("it opens with the device's key"),
-            (Err(_), Err(finding)) if !runs => finding.clone(),
-            (Err(why), _) if runs => check.fails(why, "see the service's log: journalctl -u zmon-provision"),
-            (Err(why), _) => check.fails(why, BACKUP),
+            (Err(_), Err(finding)) => finding.clone(),
+            (Err(why), Ok(())) => check.fails(why, BACKUP),
         }
+    }
+}
+
+/// The store that the running service has.
+pub(super) fn held_store(told: &Told) -> Finding {
+    let check = Check::Store;
+    match &told.examination {
+        Ok(_) => check.passes("the running service has it open"),
+        Err(why) => check.fails(why, "see the service's log: journalctl -u zmon-provision"),
     }
 }
 
@@ -150,7 +148,6 @@ fn encryption(path: &Path, found: &io::Result<Metadata>) -> Finding {
 
 fn store_key(configuration: &Configuration, service: &Service, owner: Option<u32>) -> Finding {
     let check = Check::StoreKey;
-    let runs = matches!(service, Service::Runs { .. });
     let database = configuration.store_path.exists();
     let from = match &configuration.store_key {
         StoreKey::File(path) => {
@@ -170,9 +167,6 @@ fn store_key(configuration: &Configuration, service: &Service, owner: Option<u32
                         format!("chown {owner} {}, and find out who could read it", path.display()),
                     );
                 }
-                Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => {
-                    return check.is_hidden(path.display());
-                }
                 _ => {}
             }
             if File::open(path).is_err_and(|fault| fault.kind() == io::ErrorKind::PermissionDenied) {
@@ -185,7 +179,7 @@ fn store_key(configuration: &Configuration, service: &Service, owner: Option<u32
         }
         StoreKey::Credential { name, .. } => format!("the credential {name}"),
         // The command may work with hardware; the service has done that already.
-        StoreKey::Command { program, .. } if runs => {
+        StoreKey::Command { program, .. } if service.runs() => {
             return match fs::metadata(program) {
                 Ok(found) if found.mode() & 0o022 != 0 => check.fails(
                     format!("{program} can be written by others than its owner"),
@@ -206,7 +200,10 @@ fn store_key(configuration: &Configuration, service: &Service, owner: Option<u32
         Ok(key) => key,
         Err(fault) => return check.fails(fault.cause, BACKUP),
     };
-    let wrapped = wrapped_keys(&configuration.store_path);
+    let wrapped: Vec<_> = wrapped_key_files(&configuration.store_path)
+        .iter()
+        .filter_map(|file| wrapped_key(file).ok())
+        .collect();
     if wrapped.is_empty() {
         return if database {
             check.fails(
@@ -228,25 +225,18 @@ fn store_key(configuration: &Configuration, service: &Service, owner: Option<u32
     }
 }
 
-/// One, or two while the key is being changed.
-fn wrapped_keys(database: &Path) -> Vec<Zeroizing<Vec<u8>>> {
-    let read = |suffix: &str| {
-        let mut name = database.as_os_str().to_owned();
-        name.push(suffix);
-        let mut content = Zeroizing::new(Vec::with_capacity(WRAPPED_KEY_LENGTH + 1));
-        let file = File::open(PathBuf::from(name)).ok()?;
-        file.take(WRAPPED_KEY_LENGTH as u64 + 1)
-            .read_to_end(&mut content)
-            .ok()?;
-        Some(content)
-    };
-    ["-key", "-key-next"].into_iter().filter_map(read).collect()
+fn wrapped_key(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut content = Zeroizing::new(Vec::with_capacity(WRAPPED_KEY_LENGTH + 1));
+    File::open(file)?
+        .take(WRAPPED_KEY_LENGTH as u64 + 1)
+        .read_to_end(&mut content)?;
+    Ok(content)
 }
 
 pub(super) fn trust_anchor(configuration: &Configuration, told: &Told) -> Finding {
     let check = Check::TrustAnchor;
     let path = &configuration.trust_anchor_file;
-    if told.standing.as_ref().is_ok_and(|standing| standing.retired) {
+    if told.is_retired() {
         return check.does_not_apply("the device is retired");
     }
     match &configuration.trust_anchor {
@@ -254,13 +244,10 @@ pub(super) fn trust_anchor(configuration: &Configuration, told: &Told) -> Findin
         Err(_) if File::open(path).is_err_and(|fault| fault.kind() == io::ErrorKind::PermissionDenied) => {
             check.is_hidden(path.display())
         }
-        Err(faults) => {
-            let faults: Vec<_> = faults.0.iter().map(ToString::to_string).collect();
-            check.fails(
-                faults.join("; "),
-                "carry the file that `zmon-station derive` writes to its place, for its owner alone (chmod 600)",
-            )
-        }
+        Err(faults) => check.fails(
+            faults.in_one_line(),
+            "carry the file that `zmon-station derive` writes to its place, for its owner alone (chmod 600)",
+        ),
     }
 }
 

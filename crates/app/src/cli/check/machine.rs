@@ -23,10 +23,9 @@ pub(super) fn configuration(loaded: &Result<Configuration, Faults>) -> Finding {
     let check = Check::Configuration;
     match loaded {
         Ok(configuration) => check.passes(format!("it is the one of {}", configuration.device_id)),
-        Err(Faults(faults)) => {
-            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        Err(faults) => {
             let remedy = "mend each in its place; `zmon-provision check-config` says where every value comes from";
-            check.fails(faults.join("; "), remedy)
+            check.fails(faults.in_one_line(), remedy)
         }
     }
 }
@@ -143,6 +142,7 @@ mod tests {
             time_floor,
             listening: false,
             key_belongs: None,
+            retired: false,
         }
     }
 

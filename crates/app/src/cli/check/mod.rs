@@ -23,6 +23,7 @@ use super::output::Voice;
 use super::reach::{Reach, Standing};
 use super::{Exit, Failure, Inputs, ServiceArgs};
 use crate::configuration::{Configuration, Faults};
+use files::Before;
 use sockets::Service;
 
 /// How long the service may take for an answer; its audit is walked without a limit.
@@ -60,15 +61,21 @@ struct Told {
     server: Option<Result<(), String>>,
 }
 
+impl Told {
+    fn is_retired(&self) -> bool {
+        self.examination.as_ref().is_ok_and(|examination| examination.retired)
+    }
+}
+
 pub(super) async fn check(arguments: &CheckArgs, inputs: &Inputs, voice: Voice) -> Result<Exit, Failure> {
     let loaded = Configuration::load_to_serve(inputs);
-    let service = Service::find(&arguments.service, inputs).await;
-    let checks = checks(&loaded, &service, inputs, arguments.online).await;
+    let service = Service::find(&arguments.service, loaded.as_ref().ok(), inputs).await;
+    let checks = checks(&loaded, &service, arguments.online).await;
     let count = |outcome| checks.iter().filter(|finding| finding.outcome == outcome).count();
     let report = Report {
         failed: count(Outcome::Fail),
         warnings: count(Outcome::Warning),
-        service_runs: matches!(service, Service::Runs { .. }),
+        service_runs: service.runs(),
         checks,
     };
     voice.say(&report, || words(&report));
@@ -87,15 +94,10 @@ fn words(report: &Report) -> String {
 }
 
 /// One finding for each check, in the order of [`Check::ALL`].
-async fn checks(
-    loaded: &Result<Configuration, Faults>,
-    service: &Service,
-    inputs: &Inputs,
-    online: bool,
-) -> Vec<Finding> {
+async fn checks(loaded: &Result<Configuration, Faults>, service: &Service, online: bool) -> Vec<Finding> {
     let configuration = loaded.as_ref().ok();
-    let before = files::Before::look(configuration, service);
-    let told = match reach(service, &before, inputs).await {
+    let looked = configuration.map(|configuration| (configuration, Before::look(configuration, service)));
+    let told = match reach(service, looked.as_ref()).await {
         Ok(reach) => told(reach, online).await,
         Err(why) => Told {
             standing: Err(why.clone()),
@@ -108,12 +110,12 @@ async fn checks(
     let mut findings = Vec::new();
     for check in Check::ALL {
         let examination = told.examination.as_ref().ok();
-        let finding = match (check, configuration) {
+        let finding = match (check, &looked) {
             (Check::Configuration, _) => machine::configuration(loaded),
             (Check::Service, _) => service.finding(&told),
             (Check::Status, _) => installed::status(&told),
             (Check::Audit, _) => installed::audit(&told),
-            (Check::Store, _) => before.store(service, &told),
+            (Check::Store, _) if service.runs() => files::held_store(&told),
             (Check::Clock, _) => machine::clock(examination),
             (Check::ClockSynchronised, _) => machine::synchronised(examination),
             (Check::ClientCertificate | Check::CaCertificate | Check::ServerCertificate, _) => {
@@ -123,14 +125,15 @@ async fn checks(
             (Check::Server, _) => installed::server(&told),
             (Check::ControlSocket, _) => service.control_socket(configuration),
             (_, None) => check.does_not_apply("the configuration cannot be read"),
-            (Check::TrustAnchor, Some(configuration)) => files::trust_anchor(configuration, &told),
-            (Check::StateDirectory, Some(_)) => before.directory.clone(),
-            (Check::StoreKey, Some(_)) => before.key.clone(),
-            (Check::StoreEncryption, Some(_)) => before.encryption.clone(),
-            (Check::DiskSpace, Some(configuration)) => machine::disk_space(configuration),
-            (Check::PairingPort, Some(configuration)) => machine::pairing_port(configuration, examination),
-            (Check::ApplicationSocket, Some(configuration)) => service.application_socket(configuration),
-            (Check::AdministratorPin, Some(configuration)) => files::administrator_pin(configuration, service),
+            (Check::TrustAnchor, Some((configuration, _))) => files::trust_anchor(configuration, &told),
+            (Check::StateDirectory, Some((_, before))) => before.directory.clone(),
+            (Check::StoreKey, Some((_, before))) => before.key.clone(),
+            (Check::StoreEncryption, Some((_, before))) => before.encryption.clone(),
+            (Check::Store, Some((_, before))) => before.store(&told),
+            (Check::DiskSpace, Some((configuration, _))) => machine::disk_space(configuration),
+            (Check::PairingPort, Some((configuration, _))) => machine::pairing_port(configuration, examination),
+            (Check::ApplicationSocket, Some((configuration, _))) => service.application_socket(configuration),
+            (Check::AdministratorPin, Some((configuration, _))) => files::administrator_pin(configuration, service),
         };
         findings.push(finding);
     }
@@ -138,13 +141,14 @@ async fn checks(
 }
 
 /// The running service, or the store where none runs and nothing speaks against opening it.
-async fn reach(service: &Service, before: &files::Before, inputs: &Inputs) -> Result<Reach, String> {
+async fn reach(service: &Service, looked: Option<&(&Configuration, Before)>) -> Result<Reach, String> {
     match service {
         Service::Runs { client, .. } => Ok(Reach::Service(client.clone())),
         Service::Hidden(why) | Service::Unknown(why) => Err(why.clone()),
         Service::Absent { .. } => {
+            let (configuration, before) = looked.ok_or("the configuration cannot be read")?;
             before.may_be_opened()?;
-            Reach::store(inputs).await.map_err(|failure| failure.to_string())
+            Reach::opened(configuration).await.map_err(|failure| failure.what())
         }
     }
 }
@@ -158,7 +162,7 @@ async fn told(reach: Reach, online: bool) -> Told {
         Err(why) => Err(why.clone()),
     };
     let verdict = match &standing {
-        Ok(_) => reach.verify_audit().await.map_err(|failure| failure.to_string()),
+        Ok(_) => reach.verify_audit().await.map_err(|failure| failure.what()),
         Err(why) => Err(why.clone()),
     };
     let server = match &configuration {
@@ -177,7 +181,7 @@ async fn told(reach: Reach, online: bool) -> Told {
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, Failure>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, answer).await {
-        Ok(answer) => answer.map_err(|failure| failure.to_string()),
+        Ok(answer) => answer.map_err(|failure| failure.what()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }

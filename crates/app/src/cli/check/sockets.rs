@@ -33,12 +33,14 @@ pub(super) enum Service {
 }
 
 impl Service {
-    pub(super) async fn find(arguments: &ServiceArgs, inputs: &Inputs) -> Self {
-        let socket = match &arguments.socket {
-            Some(socket) => socket.clone(),
-            None => match configuration::control_socket(inputs) {
+    pub(super) async fn find(arguments: &ServiceArgs, loaded: Option<&Configuration>, inputs: &Inputs) -> Self {
+        let socket = match (&arguments.socket, loaded) {
+            (Some(socket), _) => socket.clone(),
+            (None, Some(configuration)) => configuration.control_socket.clone(),
+            // Other keys may be faulty.
+            (None, None) => match configuration::control_socket(inputs) {
                 Ok(socket) => socket,
-                Err(faults) => return Self::Unknown(faults.to_string()),
+                Err(faults) => return Self::Unknown(faults.in_one_line()),
             },
         };
         let connected = UnixStream::connect(&socket).await;
@@ -56,6 +58,10 @@ impl Service {
                 _ => Self::Unknown(format!("{}: {fault}", socket.display())),
             },
         }
+    }
+
+    pub(super) const fn runs(&self) -> bool {
+        matches!(self, Self::Runs { .. })
     }
 
     /// Whose files the device's have to be, where a service says it.
