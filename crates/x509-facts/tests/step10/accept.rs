@@ -3,7 +3,7 @@
 use crate::common::{CA, CLIENT, DEVICE, Device, HOST, SERVER, accepts, host, objects_at, pki, refuses, refuses_at};
 use zmon_domain::certificate::Reason;
 use zmon_domain::time::Timestamp;
-use zmon_testkit::pki::{AlternativeName, DAY, Extension, Key, KeyType, NOW, Pki, Template};
+use zmon_testkit::pki::{AlternativeName, DAY, Extension, Identity, Key, KeyType, NOW, Pki, Template};
 
 #[test]
 fn it_tells_what_is_tracked_about_each_certificate() {
@@ -271,4 +271,23 @@ fn it_does_not_count_an_intermediate_that_renews_its_own_issuers_key() {
     let mut texts = pki.texts();
     texts.client_certificate += &renewed.pem();
     accepts(&texts);
+}
+
+#[test]
+fn it_accepts_what_one_of_a_cas_two_certificates_allows() {
+    let mut pki = pki();
+    let root = |limit| Template::ca("Renewed").with(Extension::basic_constraints(true, true, limit));
+    let narrow = root(Some(0)).self_signed(Key::new(KeyType::P256));
+    let wide = root(None).self_signed(narrow.key.clone());
+    let intermediate = Template::ca("Issuing").issued_by(&wide);
+    pki.client = Template::client(DEVICE).issued_by(&intermediate);
+    pki.server = Template::server(HOST).issued_by(&wide);
+    let mut texts = pki.texts();
+    texts.client_certificate += &intermediate.pem();
+    for authorities in [[&narrow, &wide], [&wide, &narrow]] {
+        texts.ca_certificate = authorities.map(Identity::pem).concat();
+        accepts(&texts);
+    }
+    texts.ca_certificate = narrow.pem();
+    refuses(&texts, CLIENT, 1, Reason::PathTooLong);
 }
