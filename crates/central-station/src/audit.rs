@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 
-use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use zmon_domain::audit::{AUDIT_FORMAT, AuditBreak, AuditHead, AuditRecord, AuditWalk};
 use zmon_domain::identity::DeviceId;
@@ -16,6 +15,7 @@ use zmon_domain::result::ReceiptClaims;
 use zmon_domain::time::Timestamp;
 
 use crate::fault::{Fault, FaultCode};
+use crate::sha256;
 
 /// Longest line of an export in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -169,7 +169,7 @@ impl<R: BufRead> AuditExport<R> {
         while let Some(line) = next_line(&mut self.lines)? {
             number += 1;
             let record = record(&line).map_err(|why| unreadable(number, why))?;
-            match walk.step(&record) {
+            match walk.step(&record, self.recorded) {
                 Ok(head) => {
                     let heads = expected.remove(&head.count).unwrap_or_default();
                     if heads.iter().any(|expected| *expected != head.head) {
@@ -228,12 +228,6 @@ fn unreadable(line: u64, why: &str) -> Fault {
         FaultCode::FileUnusable,
         format!("Line {line} of the export cannot be used: {why}."),
     )
-}
-
-fn sha256(bytes: &[u8]) -> Sha256Digest {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    Sha256Digest::new(hash)
 }
 
 #[cfg(test)]
@@ -343,6 +337,13 @@ mod tests {
             head = anew[anew.len() - 1].as_head();
         }
         assert_eq!(found(&export(&anew), &[]), []);
+        // Also where the first line is still the old one, and more was added: what is wrong begins before the end.
+        let (old_export, new_export) = (export(&old[..15]), export(&anew));
+        let (first, records) = (
+            old_export.lines().next().unwrap(),
+            new_export.split_once('\n').unwrap().1,
+        );
+        assert_eq!(found(&format!("{first}\n{records}"), &[])[0].sequence(), 15);
         assert_eq!(found(&export(&anew), &[receipt(old[5].as_head())]), []);
         assert_eq!(
             found(&export(&anew), &[receipt(old[14].as_head())]),
@@ -364,7 +365,12 @@ mod tests {
             4
         );
         assert_eq!(sequence(text(&lines[..9])), 9);
-        assert_eq!(sequence(text(&[&lines[..], &lines[9..]].concat())), 10);
+        for beyond in [lines[9], lines[3]] {
+            let AuditFinding::Broken(broken) = found(&text(&[&lines[..], &[beyond]].concat()), &[])[0].clone() else {
+                panic!("not found")
+            };
+            assert_eq!((broken.sequence, broken.why), (10, "it was not written by the store"));
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use zmon_domain::settings::ServerHost;
 use zmon_domain::time::Timestamp;
 
 use crate::fault::{Fault, FaultCode};
+use crate::sha256;
 
 /// How long a certificate authority is valid: ten years.
 const CA_LIFETIME: Duration = Duration::from_secs(3_650 * 86_400);
@@ -134,18 +135,10 @@ impl CertificateAuthority {
         Ok(Issued {
             certificate_pem: certificate.pem(),
             private_key_pem: SecretText::new(key.serialize_pem()),
-            sha256: certificate_sha256(certificate.der()),
+            sha256: sha256(certificate.der()),
             der: certificate.der().to_vec(),
         })
     }
-}
-
-/// SHA-256 of a certificate's DER, as receipts name it.
-#[must_use]
-pub fn certificate_sha256(der: &[u8]) -> Sha256Digest {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, der).as_ref());
-    Sha256Digest::new(bytes)
 }
 
 fn params(common_name: &str, lifetime: Duration) -> CertificateParams {

@@ -102,3 +102,4 @@ mod station;
 pub use fault::{Family, Fault, FaultCode};
 pub use retired::Retired;
 pub use station::{Monitor, Station};
+pub use zmon_payload_envelope::sha256;

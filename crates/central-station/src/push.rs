@@ -9,7 +9,6 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use ring::digest::{SHA256, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring as provider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -19,10 +18,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zmon_domain::confirmation::ComparisonValue;
-use zmon_domain::pairing::{Sha256Digest, TlsPin};
+use zmon_domain::pairing::TlsPin;
 use zmon_domain::qr::QrFields;
 
 use crate::fault::{Fault, FaultCode};
+use crate::sha256;
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -114,9 +114,7 @@ fn unanswered(code: FaultCode, address: SocketAddr, what: &str, patience: Durati
 /// What the monitor shows, too, where a person there has to confirm this body.
 #[must_use]
 pub fn comparison_value(body: &[u8]) -> ComparisonValue {
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(digest(&SHA256, body).as_ref());
-    ComparisonValue::of(&Sha256Digest::new(sha256))
+    ComparisonValue::of(&sha256(body))
 }
 
 type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
@@ -256,7 +254,7 @@ impl ServerCertVerifier for PinVerifier {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
         let (_, certificate) = X509Certificate::from_der(end_entity).map_err(|_| CertificateError::BadEncoding)?;
-        if digest(&SHA256, certificate.public_key().raw).as_ref() == self.pin.as_bytes() {
+        if sha256(certificate.public_key().raw).as_bytes() == self.pin.as_bytes() {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(TlsError::General(

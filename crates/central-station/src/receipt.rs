@@ -1,6 +1,5 @@
 //! The receipt: proof that this device installed this payload.
 
-use ring::digest::{SHA256, digest};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::pairing::Sha256Digest;
 use zmon_domain::result::ReceiptClaims;
@@ -8,6 +7,7 @@ use zmon_payload_envelope::receipt::{ReceiptKey, verify_receipt};
 use zmon_payload_envelope::seal::SigningKey;
 
 use crate::fault::Fault;
+use crate::sha256;
 
 /// What a receipt has to speak of.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub fn receipt_key(key: &SigningKey, device_id: &DeviceId, certificate: Option<&
 pub fn check(receipt: &str, key: &ReceiptKey, expected: Expected<'_>) -> Result<ReceiptClaims, Fault> {
     let claims = verify_receipt(receipt, key)
         .map_err(|refusal| Fault::receipt(format!("The receipt is not genuine: {refusal}.")))?;
-    let of_body = |body: &[u8]| digest(&SHA256, body).as_ref() == claims.body_sha256.as_bytes();
+    let of_body = |body: &[u8]| sha256(body) == claims.body_sha256;
     let differs = if claims.device_id != *expected.device_id {
         Some("another device")
     } else if !expected.body.is_none_or(of_body) {

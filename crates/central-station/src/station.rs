@@ -11,7 +11,7 @@ use zmon_domain::secret::SecretText;
 use zmon_domain::time::Timestamp;
 use zmon_payload_envelope::seal::SigningKey;
 
-use crate::ca::{CertificateAuthority, Issued, certificate_sha256};
+use crate::ca::{CertificateAuthority, Issued};
 use crate::destruction;
 use crate::fault::Fault;
 use crate::home::{AnchorKind, Home};
@@ -20,6 +20,7 @@ use crate::push::{Answer, Patience, push};
 use crate::receipt::{Expected, check, receipt_key};
 use crate::retired::{Retired, RetiredDevices};
 use crate::scan::{self, Scanned};
+use crate::sha256;
 
 /// A Central Station: a folder of keys, and what can be done with them.
 #[derive(Clone, Debug)]
@@ -170,7 +171,7 @@ impl Station {
         certificate: Option<&[u8]>,
     ) -> Result<DestructionClaims, Fault> {
         let key = receipt_key(&self.home.signing_key(device_id)?, device_id, certificate)?;
-        destruction::check(record, &key, device_id, certificate.map(certificate_sha256))
+        destruction::check(record, &key, device_id, certificate.map(sha256))
     }
 
     /// Retires a device: from now on nothing is scanned, derived, issued or sealed for it.

@@ -141,7 +141,10 @@ fn it_completes_every_command_in_every_shell() {
 #[test]
 fn it_issues_for_a_name_or_an_address_and_nothing_else() {
     let site = Site::new();
-    for (number, good) in ["central.example.org", "10.1.2.3", "2001:db8::7"].iter().enumerate() {
+    for (number, good) in ["central.example.org", "Central.Example.ORG", "10.1.2.3", "2001:db8::7"]
+        .iter()
+        .enumerate()
+    {
         let output = site.run(&["issue-server", good, "--out", &format!("server-{number}")]);
         assert!(output.status.success(), "{good}: {output:?}");
     }
@@ -149,7 +152,13 @@ fn it_issues_for_a_name_or_an_address_and_nothing_else() {
         "",
         "a b",
         "central:8443",
+        "central:",
+        "10.1.2.3:",
+        "10.1.2.3:8443",
+        "2001:db8::7:/",
         "central/path",
+        "central?query",
+        "central#fragment",
         "user@central",
         "[::1]",
         "https://central",

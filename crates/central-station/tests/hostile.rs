@@ -7,14 +7,13 @@ use std::path::Path;
 
 use image::{GrayImage, ImageFormat, Luma};
 use proptest::prelude::*;
-use ring::digest::{SHA256, digest};
 use serde_json::json;
 use tempfile::TempDir;
 use zmon_central_station::audit::AuditExport;
 use zmon_central_station::batch::{Defaults, Fleet};
 use zmon_central_station::home::AnchorKind;
 use zmon_central_station::scan::{parse, scan};
-use zmon_central_station::{Family, Station};
+use zmon_central_station::{Family, Station, sha256};
 use zmon_domain::audit::{AUDIT_FORMAT, AuditEntry, AuditEvent, AuditHead, AuditRecord};
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::{PairingCode, SessionPublicKey, Sha256Digest, TlsPin};
@@ -239,11 +238,6 @@ fn it_names_a_damaged_file_and_repeats_nothing_of_it() {
 
 /// An export with five records, and what a receipt of its end says.
 fn export() -> (String, AuditHead) {
-    let sha256 = |bytes: &[u8]| {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-        Sha256Digest::new(hash)
-    };
     let (mut head, mut lines) = (AuditHead::EMPTY, String::new());
     for number in 0..5 {
         let entry = AuditEntry::new(AuditEvent::ALL[number]).with_detail("Bed 7, \"left\"");

@@ -13,12 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::{FromDer, X509Certificate};
-use zmon_central_station::Family;
 use zmon_central_station::ca::CertificateAuthority;
 use zmon_central_station::home::{AnchorKind, Home};
 use zmon_central_station::push::{Answer, Patience, push};
 use zmon_central_station::receipt::{Expected, check, receipt_key};
 use zmon_central_station::scan::{parse, scan};
+use zmon_central_station::{Family, sha256};
 use zmon_domain::audit::AuditHead;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::{PairingCode, SessionPublicKey, Sha256Digest, TlsPin};
@@ -206,6 +206,15 @@ fn pem_der(pem: &str) -> Vec<u8> {
         .to_vec()
 }
 
+/// Whether a request that says how long its body is has been read to the end.
+fn is_whole(request: &[u8]) -> bool {
+    let request = String::from_utf8_lossy(request).to_lowercase();
+    request.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        body.len() == length.unwrap().parse::<usize>().unwrap()
+    })
+}
+
 /// A server that answers every request with the same bytes; gives what it was sent.
 struct Server {
     qr: QrFields,
@@ -215,10 +224,7 @@ struct Server {
 async fn serve(answer: Option<&'static str>) -> Server {
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
-    let pin = ring::digest::digest(
-        &ring::digest::SHA256,
-        &rcgen::PublicKeyData::subject_public_key_info(&key),
-    );
+    let pin = sha256(&rcgen::PublicKeyData::subject_public_key_info(&key));
     let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
@@ -228,7 +234,6 @@ async fn serve(answer: Option<&'static str>) -> Server {
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let pin = TlsPin::new(pin.as_ref().try_into().unwrap());
     let received = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let Ok(mut stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await else {
@@ -236,7 +241,7 @@ async fn serve(answer: Option<&'static str>) -> Server {
         };
         let mut received = Vec::new();
         let mut buffer = [0; 4096];
-        while !received.ends_with(b"the body") {
+        while !is_whole(&received) {
             match stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => break,
                 Ok(read) => received.extend_from_slice(&buffer[..read]),
@@ -254,7 +259,7 @@ async fn serve(answer: Option<&'static str>) -> Server {
     Server {
         qr: QrFields {
             port,
-            pin,
+            pin: TlsPin::new(*pin.as_bytes()),
             ..fields("ZM-1")
         },
         received,
@@ -282,6 +287,35 @@ async fn it_pushes_as_the_protocol_says() {
         "{request}"
     );
     assert!(request.contains("content-type: application/jose\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn the_program_keeps_a_receipt_that_it_cannot_verify() {
+    let (directory, home) = home(AnchorKind::Hmac);
+    let at = |name: &str| directory.path().join(name);
+    for kept in [true, false] {
+        let server = serve(Some(
+            "HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n{\"status\":\"PROVISIONED\",\"receipt\":\"a.b.c\"}",
+        ))
+        .await;
+        let content = content(&server.qr, &home.signing_key(&server.qr.device_id).unwrap());
+        std::fs::write(at("qr.png"), QrImageRenderer.render(&content).unwrap().png).unwrap();
+        let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_zmon-station"));
+        program.arg("--home").arg(at("home")).arg("provision").arg(at("qr.png"));
+        program.args(["--server-url", "https://central.example.org", "--label", "Bed 7"]);
+        if kept {
+            program.arg("--receipt").arg(at("receipt"));
+        }
+        let output = program.output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(7), "{said}");
+        if kept {
+            assert_eq!(std::fs::read_to_string(at("receipt")).unwrap(), "a.b.c\n");
+            assert!(said.contains(&at("receipt").display().to_string()), "{said}");
+        } else {
+            assert!(said.contains("\"a.b.c\""), "nobody can ask for it again: {said}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -352,10 +386,9 @@ fn a_receipt_has_to_speak_of_this_device_body_and_certificate() {
         let device_id = device("ZM-1");
         let key = home.signing_key(&device_id).unwrap();
         let issued = home.certificate_authority().unwrap().issue_client(&device_id).unwrap();
-        let digest = ring::digest::digest(&ring::digest::SHA256, b"the body");
         let claims = ReceiptClaims {
             device_id: device_id.clone(),
-            body_sha256: Sha256Digest::new(digest.as_ref().try_into().unwrap()),
+            body_sha256: sha256(b"the body"),
             certificate_sha256: issued.sha256,
             completed_at: Timestamp::from_millis(1),
             audit: AuditHead {

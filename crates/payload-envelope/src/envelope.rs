@@ -16,6 +16,14 @@ use crate::jws::VerifyingKey;
 use crate::refusal::Refusal;
 use crate::{destruction, jwe, jws, keys, members, receipt};
 
+/// SHA-256, as receipts, comparison values and the audit name what they speak of.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> Sha256Digest {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    Sha256Digest::new(hash)
+}
+
 /// The device's half: opens, verifies and reads what was pushed, signs receipts.
 pub struct JoseEnvelope {
     verifying_key: VerifyingKey,
@@ -64,9 +72,7 @@ impl PayloadEnvelope for JoseEnvelope {
     }
 
     fn digest(&self, body: &[u8]) -> Sha256Digest {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, body).as_ref());
-        Sha256Digest::new(bytes)
+        sha256(body)
     }
 
     fn open(&self, body: &[u8], key: &SessionPrivateKey) -> Result<Opened, EnvelopeFault> {

@@ -31,6 +31,6 @@ mod refusal;
 pub mod seal;
 
 pub use anchor::TrustAnchor;
-pub use envelope::JoseEnvelope;
+pub use envelope::{JoseEnvelope, sha256};
 pub use jwe::MAX_BODY;
 pub use refusal::Refusal;

@@ -95,24 +95,18 @@ impl Verification {
         };
         let recorded = recorded_head(connection).await?;
         let rows = rows_from(connection, from, PAGE).await?;
-        for row in &rows {
-            if let Err(broken) = self.over(row) {
-                return Ok(Some(broken.into()));
-            }
+        let walked = rows.iter().try_for_each(|row| self.over(row, recorded));
+        // After a full page more may follow.
+        if walked.is_ok() && rows.len() == PAGE as usize {
+            return Ok(None);
         }
-        let verdict = match self.0.end(recorded) {
-            // More may follow.
-            Err(_) if !rows.is_empty() && self.0.head().count < recorded.count => return Ok(None),
-            Err(broken) => broken.into(),
-            Ok(_) if !rows.is_empty() => return Ok(None),
-            Ok(head) => AuditVerdict::Intact(head),
-        };
-        Ok(Some(verdict))
+        let verdict = walked.and_then(|()| self.0.end(recorded));
+        Ok(Some(verdict.map_or_else(AuditVerdict::from, AuditVerdict::Intact)))
     }
 
-    fn over(&mut self, row: &SqliteRow) -> Result<AuditHead, AuditBreak> {
+    fn over(&mut self, row: &SqliteRow, recorded: AuditHead) -> Result<(), AuditBreak> {
         match read_record(row) {
-            Ok(record) => self.0.step(&record),
+            Ok(record) => self.0.step(&record, recorded).map(drop),
             Err(_) => Err(self.0.unreadable()),
         }
     }

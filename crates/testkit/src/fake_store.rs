@@ -365,11 +365,10 @@ impl AuditStore for FakeStore {
     async fn verify_audit(&self) -> Result<AuditVerdict, StoreFault> {
         self.transaction(|content| {
             let mut walk = AuditWalk::new(sha256);
-            let walked = content
-                .records
-                .iter()
-                .try_for_each(|record| walk.step(record).map(drop));
-            let verdict = walked.and_then(|()| walk.end(content.audit_head()));
+            let recorded = content.audit_head();
+            let mut records = content.records.iter();
+            let walked = records.try_for_each(|record| walk.step(record, recorded).map(drop));
+            let verdict = walked.and_then(|()| walk.end(recorded));
             Ok(verdict.map_or_else(AuditVerdict::from, AuditVerdict::Intact))
         })
     }

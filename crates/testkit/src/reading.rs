@@ -130,7 +130,11 @@ async fn gives_records_that_make_a_chain<S: ProvisioningStore + AuditStore>(stor
     let mut walk = AuditWalk::new(sha256);
     let mut before = AuditHead::EMPTY;
     for record in &records {
-        assert_eq!(walk.step(record), Ok(record.as_head()), "{AUDIT_FORMAT}: {record:?}");
+        assert_eq!(
+            walk.step(record, head),
+            Ok(record.as_head()),
+            "{AUDIT_FORMAT}: {record:?}"
+        );
         before = if record.sequence == 1 { record.as_head() } else { before };
     }
     assert_eq!(walk.end(head), Ok(head));

@@ -14,12 +14,13 @@ use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 use super::fleet::Row;
 use super::journal::{Entry, State};
 use super::{Batch, Outcome};
-use crate::ca::{certificate_sha256, now, written};
+use crate::ca::{now, written};
 use crate::fault::{Fault, FaultCode, sentence};
 use crate::home::{at, write_new};
 use crate::payload::DeviceConfiguration;
 use crate::push::Answer;
 use crate::receipt::Expected;
+use crate::sha256;
 use crate::station::Monitor;
 
 /// The wait before the first repetition, doubled with each; a device's `Retry-After` counts where it is longer.
@@ -323,7 +324,7 @@ impl Files {
         let expected = Expected {
             device_id: monitor.device_id(),
             body: Some(body),
-            certificate_sha256: Some(certificate_sha256(&der)),
+            certificate_sha256: Some(sha256(&der)),
         };
         batch.station.verify_receipt(receipt, expected, Some(&der)).map(drop)
     }

@@ -52,14 +52,14 @@ fn objection(refusal: &Refusal) -> Objection {
         field: Some(refusal.field.to_string()),
         pem_block: refusal.block,
         code: code.as_str(),
-        detail: format!("{}.", sentence(&refusal.reason.to_string())),
+        detail: format!("{}.", capitalised(&refusal.reason.to_string())),
         rule: Some(refusal.reason.rule()),
         next_action: code.entry().next_action,
     }
 }
 
 /// With a capital letter, unless it begins with the name of something.
-fn sentence(text: &str) -> String {
+fn capitalised(text: &str) -> String {
     let first = text.split(' ').next().unwrap_or_default();
     if first.contains(char::is_uppercase) {
         return text.to_owned();

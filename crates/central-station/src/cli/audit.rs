@@ -5,15 +5,15 @@ use std::io::BufReader;
 use std::path::PathBuf;
 
 use crate::audit::AuditExport;
-use crate::ca::certificate_sha256;
+use crate::home::at;
 use crate::receipt::Expected;
-use crate::{Fault, Station};
+use crate::{Fault, Station, sha256};
 use clap::Args;
 use serde_json::json;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::result::ReceiptClaims;
 
-use super::commands::{read, read_certificate};
+use super::commands::{read_certificate, read_line};
 use super::{Outcome, Report};
 
 /// The audit was changed, cut or written anew.
@@ -32,14 +32,13 @@ pub(super) struct AuditCheck {
 }
 
 pub(super) fn audit_check(station: &Station, arguments: &AuditCheck) -> Outcome {
-    let failed = |error| Fault::local(format!("Cannot read {}: {error}.", arguments.export.display()));
-    let export = AuditExport::open(BufReader::new(File::open(&arguments.export).map_err(failed)?))?;
+    let file = File::open(&arguments.export).map_err(at("read", &arguments.export))?;
+    let export = AuditExport::open(BufReader::new(file))?;
     let certificates = arguments.certificate.iter().map(|path| read_certificate(path));
     let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
     let mut receipts = Vec::new();
     for path in &arguments.receipt {
-        let text = String::from_utf8_lossy(&read(path)?).trim().to_owned();
-        receipts.push(verified(station, export.device_id(), &text, &certificates)?);
+        receipts.push(verified(station, export.device_id(), &read_line(path)?, &certificates)?);
     }
     let report = export.check(&receipts)?;
     let (device_id, whole) = (&report.device_id, report.whole);
@@ -89,17 +88,11 @@ fn verified(
         let expected = Expected {
             device_id,
             body: None,
-            certificate_sha256: certificate.map(certificate_sha256),
+            certificate_sha256: certificate.map(sha256),
         };
         station.verify_receipt(receipt, expected, certificate)
     };
-    let mut outcome = if certificates.is_empty() {
-        with(None)
-    } else {
-        with(Some(&certificates[0]))
-    };
-    for certificate in certificates.iter().skip(1) {
-        outcome = outcome.or_else(|_| with(Some(certificate)));
-    }
-    outcome
+    let mut candidates = certificates.iter().map(Vec::as_slice);
+    let first = with(candidates.next());
+    candidates.fold(first, |outcome, next| outcome.or_else(|_| with(Some(next))))
 }

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
+use crate::Station;
 use crate::ca::now;
 use crate::check::{Against, Findings, check};
-use crate::{Fault, Station};
 use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::time::Timestamp;
 
+use super::commands::{read, read_text};
 use super::{Outcome, Report, device};
 
 /// A device would object.
@@ -32,15 +33,9 @@ pub(super) struct Check {
 }
 
 pub(super) fn dry_run(station: &Station, arguments: &Check) -> Outcome {
-    let failed = |error| Fault::local(format!("Cannot read {}: {error}.", arguments.payload.display()));
-    let payload = Zeroizing::new(std::fs::read_to_string(&arguments.payload).map_err(failed)?);
-    let monitor = match &arguments.qr {
-        None => None,
-        Some(png) => {
-            let failed = |error| Fault::local(format!("Cannot read {}: {error}.", png.display()));
-            Some(station.scan(&std::fs::read(png).map_err(failed)?)?)
-        }
-    };
+    let payload = Zeroizing::new(read_text(&arguments.payload)?);
+    let picture = arguments.qr.as_deref().map(read).transpose()?;
+    let monitor = picture.map(|png| station.scan(&png)).transpose()?;
     let findings = check(
         &payload,
         Against {

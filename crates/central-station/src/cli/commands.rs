@@ -5,12 +5,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::ca::{Issued, certificate_sha256, now, written};
-use crate::home::{AnchorKind, write_new};
+use crate::ca::{Issued, now, written};
+use crate::home::{AnchorKind, at, write_new};
 use crate::payload::DeviceConfiguration;
 use crate::push::{Answer, Patience, comparison_value};
 use crate::receipt::Expected;
-use crate::{Fault, FaultCode, Monitor, Station};
+use crate::{Fault, FaultCode, Monitor, Station, sha256};
 use serde_json::{Value, json};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::result::{DestructionClaims, ReceiptClaims};
@@ -28,9 +28,7 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
         Command::Derive { device_id, out } => derive(&station, &device_id, &out),
         Command::Scan { png } => Ok(scanned(&station.scan(&read(&png)?)?)),
         Command::Issue { device_id, out } => issued(&station.issue(&device_id)?, &out),
-        Command::IssueServer { host, out } => {
-            issued(&station.certificate_authority()?.issue_server(host.host())?, &out)
-        }
+        Command::IssueServer { host, out } => issued(&station.certificate_authority()?.issue_server(&host)?, &out),
         Command::Provision(arguments) => provision(&station, &arguments).await,
         Command::Seal(arguments) => seal(&station, &arguments),
         Command::Push {
@@ -47,11 +45,11 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
         } => {
             let body = body.as_deref().map(read).transpose()?;
             let certificate = certificate.as_deref().map(read_certificate).transpose()?;
-            let text = String::from_utf8_lossy(&read(&receipt)?).trim().to_owned();
+            let text = read_line(&receipt)?;
             let expected = Expected {
                 device_id: &device_id,
                 body: body.as_deref().map(<[u8]>::trim_ascii_end),
-                certificate_sha256: certificate.as_deref().map(certificate_sha256),
+                certificate_sha256: certificate.as_deref().map(sha256),
             };
             let claims = station.verify_receipt(&text, expected, certificate.as_deref())?;
             let text = format!("The receipt is genuine: {}.", said_by(&claims));
@@ -63,7 +61,7 @@ pub(super) async fn run(home: &Path, command: Command, quiet: bool) -> Outcome {
             certificate,
         } => {
             let certificate = certificate.as_deref().map(read_certificate).transpose()?;
-            let text = String::from_utf8_lossy(&read(&record)?).trim().to_owned();
+            let text = read_line(&record)?;
             Ok(destroyed(&station.verify_destruction(
                 &text,
                 &device_id,
@@ -165,12 +163,11 @@ fn derive(station: &Station, device_id: &DeviceId, out: &Path) -> Outcome {
 }
 
 fn issued(issued: &Issued, directory: &Path) -> Outcome {
-    let failed = |error| Fault::local(format!("Cannot create {}: {error}.", directory.display()));
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)
-        .map_err(failed)?;
+        .map_err(at("create", directory))?;
     write_new(&directory.join("key.pem"), issued.private_key_pem.expose())?;
     write_new(&directory.join("certificate.pem"), &issued.certificate_pem)?;
     let directory = directory.display().to_string();
@@ -274,10 +271,11 @@ async fn provision(station: &Station, arguments: &Provision) -> Outcome {
         body: Some(body.as_bytes()),
         certificate_sha256: Some(client.sha256),
     };
-    let claims = station.verify_receipt(&receipt, expected, Some(&client.der))?;
-    if let Some(file) = &arguments.receipt {
-        write_new(file, &receipt)?;
-    }
+    let file = arguments.receipt.as_deref();
+    keep(&receipt, file)?;
+    let claims = station
+        .verify_receipt(&receipt, expected, Some(&client.der))
+        .map_err(|fault| with_receipt(&fault, &receipt, file))?;
     watch.lap("verify the receipt");
     Ok(Report::done(
         format!(
@@ -311,10 +309,7 @@ async fn push_again(
     let body = body.trim_ascii_end();
     announce_push(body);
     let receipt = accepted(station.push(&monitor, body, Patience::default()).await?)?;
-    // Kept before it is looked at: it is the only one there will be.
-    if let Some(file) = receipt_file {
-        write_new(file, &receipt)?;
-    }
+    keep(&receipt, receipt_file)?;
     let mut json = json!({ "deviceId": device_id.as_str(), "status": "PROVISIONED", "receipt": receipt });
     // An Ed25519 station verifies with the issued certificate.
     if !monitor.mac_verified() && certificate.is_none() {
@@ -325,9 +320,11 @@ async fn push_again(
     let expected = Expected {
         device_id,
         body: Some(body),
-        certificate_sha256: certificate.as_deref().map(certificate_sha256),
+        certificate_sha256: certificate.as_deref().map(sha256),
     };
-    let claims = station.verify_receipt(&receipt, expected, certificate.as_deref())?;
+    let claims = station
+        .verify_receipt(&receipt, expected, certificate.as_deref())
+        .map_err(|fault| with_receipt(&fault, &receipt, receipt_file))?;
     json["claims"] = claims_json(&claims);
     Ok(Report::done(
         format!(
@@ -373,6 +370,21 @@ fn not_kept(fault: &Fault) -> Fault {
     )
 }
 
+/// Keeps the receipt before it is looked at: the monitor may give it no second time.
+fn keep(receipt: &str, file: Option<&Path>) -> Result<(), Fault> {
+    file.map_or(Ok(()), |file| write_new(file, receipt))
+        .map_err(|fault| with_receipt(&fault, receipt, None))
+}
+
+/// What is wrong with a receipt, or with the file for it, and where the receipt is.
+fn with_receipt(fault: &Fault, receipt: &str, file: Option<&Path>) -> Fault {
+    let found = file.map_or_else(
+        || format!("The receipt, as it came: \"{receipt}\""),
+        |file| format!("The receipt is kept in {}", file.display()),
+    );
+    Fault::new(fault.code, format!("{} {found}", fault.detail()))
+}
+
 fn accepted(answer: Answer) -> Result<String, Failure> {
     match answer {
         Answer::Provisioned { receipt } => Ok(receipt),
@@ -381,10 +393,15 @@ fn accepted(answer: Answer) -> Result<String, Failure> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    fs::read(path).map_err(|error| Fault::local(format!("Cannot read {}: {error}.", path.display())))
+    fs::read(path).map_err(at("read", path))
 }
 
-fn read_text(path: &Path) -> Result<String, Fault> {
+/// A receipt or a record, without the line feed that files end with.
+pub(super) fn read_line(path: &Path) -> Result<String, Fault> {
+    Ok(String::from_utf8_lossy(&read(path)?).trim().to_owned())
+}
+
+pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
     String::from_utf8(read(path)?).map_err(|_| Fault::local(format!("{} is not text.", path.display())))
 }
 

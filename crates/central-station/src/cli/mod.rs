@@ -16,7 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Value, json};
 use zmon_domain::identity::{DeviceId, Unacceptable};
-use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, SyncInterval};
+use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerHost, ServerUrl, SyncInterval};
 
 /// Reference Central Station of Z Monitor Provisioning.
 ///
@@ -77,7 +77,7 @@ enum Command {
     IssueServer {
         /// DNS name or IP address of the server.
         #[arg(value_parser = server_host)]
-        host: ServerUrl,
+        host: ServerHost,
         /// New folder for the files.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -294,21 +294,20 @@ fn server_url(text: &str) -> Result<ServerUrl, String> {
     stated(ServerUrl::parse(text))
 }
 
-fn server_host(text: &str) -> Result<ServerUrl, String> {
-    let host = match text.parse() {
-        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+/// What a device makes of this text as the host of a URL, where it is the host and nothing more: no port, no path.
+fn server_host(text: &str) -> Result<ServerHost, String> {
+    let address = text.parse().ok();
+    let host = match address {
+        Some(IpAddr::V6(address)) => format!("[{address}]"),
         _ => text.to_owned(),
     };
-    let url = ServerUrl::parse(&format!("https://{host}"));
-    // Nothing but a host: no port, no path.
-    let alone = url
-        .ok()
-        .filter(|_| !text.contains(['/', '?', '[']) && !host.ends_with(':') && !has_port(&host));
+    let host = ServerUrl::parse(&format!("https://{host}")).map(|url| url.host().clone());
+    let is_all = |host: &ServerHost| match host {
+        ServerHost::Address(found) => Some(*found) == address,
+        ServerHost::Name(found) => found.eq_ignore_ascii_case(text),
+    };
+    let alone = host.ok().filter(is_all);
     alone.ok_or_else(|| "must be a DNS name or an IP address".into())
-}
-
-fn has_port(host: &str) -> bool {
-    !host.starts_with('[') && host.contains(':')
 }
 
 fn label(text: &str) -> Result<DeviceLabel, String> {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -14,10 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use zmon_central_station::batch::{Defaults, Options, Outcome, Summary, run, validate};
-use zmon_central_station::ca::certificate_sha256;
 use zmon_central_station::home::{AnchorKind, Home};
 use zmon_central_station::push::Patience;
-use zmon_central_station::{Fault, Station};
+use zmon_central_station::{Fault, Station, sha256};
 use zmon_domain::audit::AuditHead;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::{PairingCode, SessionPublicKey, Sha256Digest, TlsPin};
@@ -57,7 +55,7 @@ pub(crate) async fn monitor(home: &Path, out: PathBuf, png: &Path, id: &str, con
     let key = Home::open(home).signing_key(&device_id).unwrap();
     let tls = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::default().self_signed(&tls).unwrap();
-    let pin = digest(&SHA256, &rcgen::PublicKeyData::subject_public_key_info(&tls));
+    let pin = *sha256(&rcgen::PublicKeyData::subject_public_key_info(&tls)).as_bytes();
     let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
@@ -74,8 +72,8 @@ pub(crate) async fn monitor(home: &Path, out: PathBuf, png: &Path, id: &str, con
         pairing_code: PairingCode::parse("X7Y9Z2").unwrap(),
         timestamp: Timestamp::from_millis(1_795_435_200_000),
         // Another session, another key.
-        key: SessionPublicKey::new(pin.as_ref().try_into().unwrap()),
-        pin: TlsPin::new(pin.as_ref().try_into().unwrap()),
+        key: SessionPublicKey::new(pin),
+        pin: TlsPin::new(pin),
     };
     let SigningKey::Hmac { device_key } = &key else {
         panic!("an HMAC station")
@@ -148,8 +146,8 @@ pub(crate) fn accepted(out: &Path, device_id: &DeviceId, key: &SigningKey, body:
     let certificate = CertificateDer::from_pem_file(out.join(format!("certificates/{device_id}.pem"))).unwrap();
     let claims = ReceiptClaims {
         device_id: device_id.clone(),
-        body_sha256: Sha256Digest::new(digest(&SHA256, body).as_ref().try_into().unwrap()),
-        certificate_sha256: certificate_sha256(&certificate),
+        body_sha256: sha256(body),
+        certificate_sha256: sha256(&certificate),
         completed_at: Timestamp::from_millis(1),
         audit: AuditHead {
             count: 9,

@@ -155,12 +155,16 @@ impl AuditWalk {
         self.head.count + 1
     }
 
-    /// Goes on over this record, where it is the right one.
+    /// Goes on over this record, where it is the right one of a chain that ends with `recorded`.
     ///
     /// # Errors
     /// What is wrong; the walk stands where it stood.
-    pub fn step(&mut self, record: &AuditRecord) -> Result<AuditHead, AuditBreak> {
-        if record.sequence != self.next_sequence() {
+    pub fn step(&mut self, record: &AuditRecord, recorded: AuditHead) -> Result<AuditHead, AuditBreak> {
+        if self.head.count >= recorded.count {
+            // Whatever it says of itself: the chain has ended.
+            self.end(recorded)?;
+            Err(self.broken("it was not written by the store"))
+        } else if record.sequence != self.next_sequence() {
             Err(self.broken("it is missing"))
         } else if record.previous != self.head.head {
             Err(self.broken("it does not continue the record before it"))
@@ -175,7 +179,7 @@ impl AuditWalk {
     /// The verdict at the end, where the last record should have made `recorded`.
     ///
     /// # Errors
-    /// Where records are missing at the end, were added, or the last is another.
+    /// Where records are missing at the end, or the last is another, or the walk went further.
     pub fn end(&self, recorded: AuditHead) -> Result<AuditHead, AuditBreak> {
         if self.head.count < recorded.count {
             Err(self.broken("it is missing"))
@@ -186,7 +190,8 @@ impl AuditWalk {
             })
         } else if self.head.head != recorded.head {
             Err(AuditBreak {
-                sequence: self.head.count,
+                // Nothing is before the first record.
+                sequence: self.head.count.max(1),
                 why: "it is not the record that was written last",
             })
         } else {

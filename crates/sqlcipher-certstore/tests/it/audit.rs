@@ -82,6 +82,9 @@ async fn it_finds_a_whole_audit_intact() {
     let head = store.record(AT, &many, None).await.unwrap();
     assert_eq!(head.count, 606);
     assert_eq!(store.verify_audit().await.unwrap(), AuditVerdict::Intact(head));
+    // Full pages to the last record.
+    let head = store.record(AT, &many[..768 - 606], None).await.unwrap();
+    assert_eq!(store.verify_audit().await.unwrap(), AuditVerdict::Intact(head));
 }
 
 #[tokio::test]
@@ -149,7 +152,18 @@ async fn it_names_the_first_bad_record() {
             "continue",
         ),
         ("UPDATE device SET audit_head = zeroblob(32)", 6, "written last"),
-        ("UPDATE device SET audit_count = 5", 6, "not written by the store"),
+        ("UPDATE device SET audit_count = 5", 5, "written last"),
+        // Beyond the head, whatever they say of themselves.
+        (
+            "INSERT INTO audit SELECT 7, at_ms, event, session, code, detail, hash, hash FROM audit WHERE seq = 6",
+            7,
+            "not written by the store",
+        ),
+        (
+            "INSERT INTO audit SELECT 99, at_ms, event, session, code, detail, previous, hash FROM audit WHERE seq = 6",
+            7,
+            "not written by the store",
+        ),
     ] {
         let home = six_records().await;
         home.tamper(&format!("{DROP_TRIGGERS} {tampering}")).await;
