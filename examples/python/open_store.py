@@ -66,6 +66,7 @@ def main():
             "settings": "SELECT * FROM settings ORDER BY key",
             "credentials": "SELECT role, length(pem) AS pem_length FROM credentials ORDER BY role",
             "certificates": "SELECT * FROM certificates ORDER BY role, position",
+            "administration": "SELECT * FROM administration",
             "audit": "SELECT * FROM audit ORDER BY seq",
         }
         print(json.dumps({name: rows(connection, query) for name, query in tables.items()}, indent=2))

@@ -15,6 +15,7 @@ use zmon_testkit::skip::skip;
 use zmon_testkit::store::seal_with_head;
 
 use crate::site::said;
+use zmon_tests::database::tables;
 use zmon_tests::kit::Python;
 
 const LABEL: &str = "Sample label 4711";
@@ -73,6 +74,10 @@ async fn it_opens_with_sqlcipher_of_other_hands_and_the_sources_key_and_with_not
     store.close().await;
 
     let rows = home.rows(&python);
+    let mut read: Vec<_> = rows.as_object().unwrap().keys().cloned().collect();
+    read.sort();
+    assert_eq!(read, tables(&home.path("store.db"), &home.path("store.key")).await);
+    assert_eq!(rows["administration"][0]["pin_misses"], 0);
     assert_eq!(rows["device"][0]["status"], "PROVISIONED");
     assert_eq!(rows["device"][0]["audit_count"], head.count);
     assert_eq!(rows["device"][0]["audit_head"], head.head.to_hex());
