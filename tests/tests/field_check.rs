@@ -3,23 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use zmon_domain::time::Timestamp;
 use zmon_ports::ProvisioningStore;
+use zmon_testkit::mtls_server::{Manner, MtlsServer};
 use zmon_testkit::pki::{Key, KeyType};
 use zmon_testkit::skip::skip;
 use zmon_tests::database::change;
@@ -444,54 +438,25 @@ fn it_finds_what_is_wrong_around_a_running_service() {
     );
 }
 
-/// A central server that demands client certificates of this CA; gives its port.
-fn server(programs: &Programs) -> u16 {
-    let pem = |name: &str| fs::read(programs.at(name)).unwrap();
-    let certificate = |name| CertificateDer::from_pem_slice(&pem(name)).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(&pem("server/key.pem")).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate("station/ca.pem")).unwrap();
-    let provider = Arc::new(default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
-        .build()
-        .unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate("server/certificate.pem")], key)
-        .unwrap();
-    let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-            let mut stream = StreamOwned::new(connection, stream.unwrap());
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
-                head.push(byte[0]);
-            }
-            let _ = stream.write_all(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            let _ = stream.flush();
-        }
-    });
-    port
-}
-
-#[tokio::test]
-async fn it_tries_the_server_where_it_is_asked_to_with_and_without_the_service() {
-    let programs = Programs::commissioned();
+/// The central server of a station, which demands client certificates of its CA.
+async fn server(programs: &Programs) -> MtlsServer {
     run(programs
         .station()
         .args(["issue-server", "127.0.0.1", "--out"])
         .arg(programs.at("server")));
-    let port = server(&programs);
+    let pem = |name: &str| fs::read_to_string(programs.at(name)).unwrap();
+    let (certificate, key) = (pem("server/certificate.pem"), pem("server/key.pem"));
+    MtlsServer::of_pem(&certificate, &key, &pem("station/ca.pem"), Manner::Answers(404)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_tries_the_server_where_it_is_asked_to_with_and_without_the_service() {
+    let programs = Programs::commissioned();
+    let central = server(&programs).await;
     let service = programs.serve();
     let png = programs.at("qr.png");
     run(programs.device().args(["pair", "--no-wait", "--png"]).arg(&png));
-    let url = format!("https://127.0.0.1:{port}/api");
+    let url = format!("https://{}/api", central.address);
     run(programs
         .station()
         .arg("provision")
@@ -516,13 +481,12 @@ async fn it_tries_the_server_where_it_is_asked_to_with_and_without_the_service()
 
     // Another station's server is none of ours.
     let other = Programs::commissioned();
-    run(other
-        .station()
-        .args(["issue-server", "127.0.0.1", "--out"])
-        .arg(other.at("server")));
-    let port = server(&other);
+    let foreign = server(&other).await;
     let database = (programs.at("state/store.db"), programs.at("state/store.key"));
-    let elsewhere = format!("UPDATE settings SET value = 'https://127.0.0.1:{port}/' WHERE key = 'serverUrl'");
+    let elsewhere = format!(
+        "UPDATE settings SET value = 'https://{}/' WHERE key = 'serverUrl'",
+        foreign.address
+    );
     change(&database.0, &database.1, &elsewhere).await;
     says("fail", "the TLS handshake");
     let nobody = "UPDATE settings SET value = 'https://127.0.0.1:1/' WHERE key = 'serverUrl'";

@@ -1,5 +1,7 @@
 //! One request, so that a server which refuses the client certificate after the handshake (TLS 1.3) gets to say so.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -43,10 +45,8 @@ pub(crate) async fn ask(url: &ServerUrl, stream: TlsStream<TcpStream>) -> Result
 }
 
 fn authority(url: &ServerUrl) -> String {
-    let host = match url.host() {
-        ServerHost::Name(name) => name.clone(),
-        ServerHost::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
-        ServerHost::Address(address) => address.to_string(),
-    };
-    format!("{host}:{}", url.port())
+    match url.host() {
+        ServerHost::Name(name) => format!("{name}:{}", url.port()),
+        ServerHost::Address(address) => SocketAddr::new(*address, url.port()).to_string(),
+    }
 }

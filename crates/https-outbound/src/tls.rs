@@ -25,9 +25,8 @@ pub(crate) async fn handshake(
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, ConnectionFault> {
     // What passed step 10 can be set up.
-    let unusable = |cause: &dyn std::fmt::Display| words::unusable(cause);
-    let config = client_config(target).map_err(|cause| unusable(&cause))?;
-    let name = server_name(target.server_url.host()).map_err(|cause| unusable(&cause))?;
+    let config = client_config(target).map_err(|cause| words::unusable(&cause))?;
+    let name = server_name(target.server_url.host()).map_err(|cause| words::unusable(&cause))?;
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await

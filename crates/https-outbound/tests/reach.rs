@@ -262,7 +262,6 @@ async fn it_gives_up_on_a_silent_server_when_its_time_is_over() {
         let server = hospital.server(manner).await;
         let begun = Instant::now();
         assert_says(hospital.fails(&url(&server)).await, stage, "no answer within 2.0 s");
-        let elapsed = begun.elapsed();
-        assert!((2000..2500).contains(&elapsed.as_millis()), "{elapsed:?}");
+        assert!(begun.elapsed() >= Duration::from_secs(2), "it gave up before");
     }
 }

@@ -8,8 +8,8 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::time_provider::TimeProvider;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+use rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -67,7 +67,7 @@ impl TimeProvider for FixtureTime {
 }
 
 impl MtlsServer {
-    /// Shows `server`'s certificate, and takes clients of `client_ca` alone.
+    /// Shows `server`'s certificate, and takes clients of `client_ca` alone, at the moment of the fixtures.
     ///
     /// # Panics
     /// Where loopback cannot be bound, or an identity is none that TLS can use.
@@ -77,9 +77,24 @@ impl MtlsServer {
         versions: &[&'static SupportedProtocolVersion],
         manner: Manner,
     ) -> Self {
+        let (certificate, key) = (server.pem(), server.key.pkcs8_pem());
+        let config = config(&certificate, &key, &client_ca.pem(), versions, Arc::new(FixtureTime));
+        Self::with(config, manner).await
+    }
+
+    /// The same with what a station has issued, at the time that it is.
+    ///
+    /// # Panics
+    /// Where loopback cannot be bound, or a text is none that TLS can use.
+    pub async fn of_pem(certificate: &str, key: &str, client_ca: &str, manner: Manner) -> Self {
+        let config = config(certificate, key, client_ca, ALL_VERSIONS, Arc::new(DefaultTimeProvider));
+        Self::with(config, manner).await
+    }
+
+    async fn with(config: ServerConfig, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("a bound socket");
-        let acceptor = TlsAcceptor::from(Arc::new(config(server, client_ca, versions)));
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let visits = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&visits);
         let task = tokio::spawn(async move {
@@ -99,19 +114,26 @@ impl MtlsServer {
     }
 }
 
-fn config(server: &Identity, client_ca: &Identity, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+fn config(
+    certificate: &str,
+    key: &str,
+    client_ca: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    time: Arc<dyn TimeProvider>,
+) -> ServerConfig {
+    let one = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
     let provider = Arc::new(default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(client_ca.der().into()).expect("a CA");
+    roots.add(one(client_ca)).expect("a CA");
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
         .build()
         .expect("a verifier");
-    let key = PrivateKeyDer::from_pem_slice(server.key.pkcs8_pem().as_bytes()).expect("a key");
-    ServerConfig::builder_with_details(provider, Arc::new(FixtureTime))
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    ServerConfig::builder_with_details(provider, time)
         .with_protocol_versions(versions)
         .expect("these versions")
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![CertificateDer::from(server.der())], key)
+        .with_single_cert(vec![one(certificate)], key)
         .expect("key and certificate belong together")
 }
 

@@ -11,6 +11,9 @@ use crate::ward::{Fleet, peak_of};
 /// The most that one more row of the list may cost the station, in KiB of peak memory.
 const KIB_PER_ROW: u64 = 32;
 
+/// What a program with TLS and a picture in its memory has at the least, in KiB.
+const LEAST: u64 = 4096;
+
 fn batch(fleet: &Fleet, parallel: &str) -> Command {
     let mut command = fleet.station();
     command.arg("batch").arg(fleet.folder().join("fleet.csv"));
@@ -60,6 +63,8 @@ fn two_hundred_monitors_are_provisioned_by_one_command_in_flat_memory() {
         peak
     };
     let (few, many) = (peak_with(20), peak_with(200));
+    // The control: what was measured is a running program that has read a picture.
+    assert!(few > LEAST, "{few} KiB");
     println!("peak memory of the station: {few} KiB with 20 monitors, {many} KiB with 200");
     assert!(many.saturating_sub(few) < 180 * KIB_PER_ROW, "{few} KiB, {many} KiB");
 }

@@ -293,15 +293,15 @@ fn it_turns_urgent_and_says_when_the_code_has_expired() {
     };
     let monitor = Monitor::start("[pairing]\nminutes = 1\n");
     monitor.seen_by(&mut screen, SMALL);
-    let code = enable(&mut screen, "idle");
-    screen.until("document.querySelector('#time.urgent') !== null");
     let announced = "document.getElementById('announce').textContent";
     let now = "performance.now()";
     let begun = screen.evaluate(now).as_f64().unwrap();
+    let code = enable(&mut screen, "idle");
+    screen.until("document.querySelector('#time.urgent') !== null");
     let mut told = Vec::new();
     while screen.evaluate("document.getElementById('expired').hidden") == true {
         let waited = screen.evaluate(now).as_f64().unwrap() - begun;
-        assert!(waited < 90_000.0, "it does not expire");
+        assert!(waited < 300_000.0, "it does not expire");
         let now = screen.evaluate(announced).as_str().unwrap().to_owned();
         if !now.is_empty() && told.last() != Some(&now) {
             told.push(now);
@@ -309,7 +309,8 @@ fn it_turns_urgent_and_says_when_the_code_has_expired() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let waited = screen.evaluate(now).as_f64().unwrap() - begun;
-    assert!(waited > 50_000.0, "too early: {waited} ms");
+    // The minute began after that look at the clock.
+    assert!(waited >= 60_000.0, "too early: {waited} ms");
     // A screen reader is told now and then, not every second.
     assert!((2..=5).contains(&told.len()), "{told:?}");
     screen.has_forgotten(&code);

@@ -97,12 +97,17 @@ impl Screen {
         texts(&self.ask("problems", Value::Null))
     }
 
-    /// What breaks a rule of size, and what axe-core finds.
-    pub(crate) fn faults(&mut self, (_, height): Size) -> Vec<String> {
+    /// What breaks a rule of size.
+    pub(crate) fn misfits(&mut self, (_, height): Size) -> Vec<String> {
         // docs/kiosk.md states these.
         let (letter, title) = (height / 30, height / 15);
         let rules = json!({ "target": 48, "letter": letter, "title": title });
-        let mut faults = texts(&self.ask("measure", rules));
+        texts(&self.ask("measure", rules))
+    }
+
+    /// What breaks a rule of size, and what axe-core finds.
+    pub(crate) fn faults(&mut self, size: Size) -> Vec<String> {
+        let mut faults = self.misfits(size);
         faults.extend(texts(&self.ask("violations", Value::Null)));
         faults
     }
