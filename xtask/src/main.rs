@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum as _};
 
-use crate::dist::Target;
+use crate::dist::{Target, Toolchain};
 use crate::lifecycle::Outcome;
 use crate::workspace::Workspace;
 
@@ -69,6 +69,9 @@ enum Command {
         /// Build a second time in another folder and compare every byte.
         #[arg(long)]
         twice: bool,
+        /// With the compiler and the standard libraries of Debian's packages, as where rustup cannot fetch them.
+        #[arg(long)]
+        debian_rust: bool,
     },
     /// Compare programs that `dist` built with the expectations in `deploy/`.
     Inspect {
@@ -111,10 +114,13 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Vectors { file } => vectors::run(&workspace, file),
         Command::Strangers => gate::strangers::prepare(&workspace).map(|report| done(&report)),
         Command::Man => manual::write(&workspace).map(|report| done(&report)),
-        Command::Dist { target, twice } => {
-            let targets = kinds(target);
-            let tools = dist::prepare(&workspace, &targets)?;
-            dist::run(&workspace, &tools, &targets, twice).map(|report| done(&report))
+        Command::Dist {
+            target,
+            twice,
+            debian_rust,
+        } => {
+            let toolchain = Toolchain::prepare(&workspace, &kinds(target), debian_rust)?;
+            dist::run(&workspace, &toolchain, twice).map(|report| done(&report))
         }
         Command::Inspect { target } => {
             for target in kinds(target) {

@@ -1,10 +1,11 @@
 //! The store: one transaction for each use case.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use sqlx::Connection as _;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, SqlSafeStr as _};
 use tokio::sync::Mutex;
 use zmon_domain::audit::{AuditEntry, AuditEvent, AuditHead};
 use zmon_domain::checks::Installation;
@@ -22,8 +23,28 @@ use crate::lock::StoreLock;
 use crate::reserve::Reserve;
 use crate::{administration, files, installed};
 
-/// Forward only: a migration that was released is never changed.
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// Forward only: a migration that was released is never changed. They are listed, and not collected by a macro of sqlx: that would
+/// have every build for a device compile a second SQLCipher, for the machine that builds, and differ with that machine.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/0001_initial.sql")),
+        migration(
+            10,
+            "administration",
+            include_str!("../migrations/0010_administration.sql"),
+        ),
+    ])
+});
+
+fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {
+    Migration::new(
+        version,
+        description.into(),
+        MigrationType::Simple,
+        sql.into_sql_str(),
+        false,
+    )
+}
 
 /// The encrypted store.
 ///
@@ -358,6 +379,19 @@ mod tests {
 
     use super::*;
     use crate::FileKeySource;
+
+    #[test]
+    fn it_knows_every_migration_by_its_files_name() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
+        let mut files: Vec<_> = folder
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let known = MIGRATIONS
+            .iter()
+            .map(|known| format!("{:04}_{}.sql", known.version, known.description));
+        assert_eq!(known.collect::<Vec<_>>(), files);
+    }
 
     async fn store() -> (TempDir, SqlcipherStore) {
         let home = TempDir::new().unwrap();

@@ -2,6 +2,7 @@
 
 mod openssl;
 mod package;
+mod rust;
 mod sbom;
 mod tools;
 
@@ -20,7 +21,8 @@ use crate::process::{self, Stopwatch};
 use crate::workspace::Workspace;
 use openssl::Openssl;
 pub(crate) use package::Package;
-pub(crate) use tools::Tools;
+use rust::Rust;
+use tools::Tools;
 
 /// The oldest glibc that a device may have: Debian 11.
 const GLIBC: &str = "2.31";
@@ -84,21 +86,31 @@ fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target().join("dist")
 }
 
-/// Finds or installs what it takes to build for these targets, and says so.
-pub(crate) fn prepare(workspace: &Workspace, targets: &[Target]) -> Result<Tools> {
-    let tools = Tools::prepare(workspace)?;
-    targets.iter().try_for_each(|target| tools::standard_library(*target))?;
-    Ok(tools)
+/// What it takes to build for some kinds of device.
+pub(crate) struct Toolchain {
+    tools: Tools,
+    targets: Vec<(Target, Rust)>,
+}
+
+impl Toolchain {
+    /// Finds or installs it, and says so. `debian`: with Debian's Rust.
+    pub(crate) fn prepare(workspace: &Workspace, targets: &[Target], debian: bool) -> Result<Self> {
+        let rust = |target: &Target| Ok((*target, Rust::prepare(workspace, *target, debian)?));
+        Ok(Self {
+            tools: Tools::prepare(workspace)?,
+            targets: targets.iter().map(rust).collect::<Result<_>>()?,
+        })
+    }
 }
 
 /// Builds for each target; with `twice` a second time in another folder, and compares every byte.
-pub(crate) fn run(workspace: &Workspace, tools: &Tools, targets: &[Target], twice: bool) -> Result<String> {
+pub(crate) fn run(workspace: &Workspace, toolchain: &Toolchain, twice: bool) -> Result<String> {
     let source = Source::read(workspace)?;
     manual::write(workspace)?;
     let mut report = Vec::new();
-    for target in targets {
+    for (target, rust) in &toolchain.targets {
         let metadata = workspace.resolved(target.triple())?;
-        let build = |name| build(workspace, tools, &metadata, &source, *target, name);
+        let build = |name| build(workspace, &toolchain.tools, rust, &metadata, &source, *target, name);
         let watch = Stopwatch::start();
         let built = build("build")?;
         let seconds = watch.elapsed().as_secs();
@@ -179,6 +191,7 @@ impl Source {
 fn build(
     workspace: &Workspace,
     tools: &Tools,
+    rust: &Rust,
     metadata: &Metadata,
     source: &Source,
     target: Target,
@@ -195,6 +208,7 @@ fn build(
     let mut command = workspace.plain_cargo("zigbuild");
     tools.use_in(&mut command, &[]);
     openssl.use_in(&mut command, target);
+    rust.use_in(&mut command);
     command
         .args([
             "--no-default-features",

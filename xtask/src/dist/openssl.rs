@@ -158,7 +158,7 @@ fn make(tools: &Tools, target: Target, sources: &Path, folder: &Path) -> Result<
     fs::write(work.join("no-ssl.c"), NO_SSL)?;
     process::run_quietly(
         in_work("device-cc")
-            .args(["-c", "-Iinclude"])
+            .args(["-c", "-Os", "-g0", "-Iinclude"])
             .arg(format!("-I{}", headers.display()))
             .arg("no-ssl.c"),
     )?;

@@ -1,17 +1,16 @@
-//! The cross compiler and the standard library for a target: found or installed, and said.
+//! The cross compiler: installed, and said.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
-use super::Target;
 use crate::kit::{Kit, make_python};
 use crate::workspace::Workspace;
 
 /// A folder with `cargo-zigbuild` and zig.
-pub(crate) struct Tools {
+pub(super) struct Tools {
     programs: PathBuf,
 }
 
@@ -47,26 +46,4 @@ impl Tools {
             command.env("PATH", path);
         }
     }
-}
-
-/// Has rustup install Rust's standard library for the target, where it is missing.
-pub(super) fn standard_library(target: Target) -> Result<()> {
-    let installed = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", target.triple()])
-        .output()
-        .context("cannot start rustc")?;
-    let folder = PathBuf::from(String::from_utf8_lossy(&installed.stdout).trim());
-    if installed.status.success() && folder.exists() {
-        println!("standard library: {}", folder.display());
-        return Ok(());
-    }
-    println!("standard library: rustup target add {}", target.triple());
-    let added = Command::new("rustup").args(["target", "add", target.triple()]).status();
-    ensure!(
-        added.is_ok_and(|status| status.success()),
-        "there is no standard library for {}, and rustup cannot add it. Install it with your distribution's Rust, or \
-         where rustup reaches its server",
-        target.triple()
-    );
-    Ok(())
 }

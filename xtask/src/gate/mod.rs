@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 
-use crate::dist::{self, Target};
+use crate::dist::{self, Target, Toolchain};
 use crate::lifecycle::{self, Outcome};
 use crate::process::{self, Stopwatch};
 use crate::workspace::Workspace;
@@ -159,11 +159,11 @@ impl Gate {
     /// The device's programs for ARM: built, inspected, and run through the demonstration by emulation.
     fn device(&mut self, workspace: &Workspace) {
         let targets = Target::value_variants();
-        let tools = match dist::prepare(workspace, targets) {
-            Ok(tools) => tools,
+        let toolchain = match Toolchain::prepare(workspace, targets, false) {
+            Ok(toolchain) => toolchain,
             Err(why) => return self.skipped.push(format!("device: {why:#}")),
         };
-        if !self.stage("device", || dist::run(workspace, &tools, targets, false)) {
+        if !self.stage("device", || dist::run(workspace, &toolchain, false)) {
             return;
         }
         self.passed += targets.len();
