@@ -9,9 +9,12 @@ use zmon_domain::audit::{AuditEvent as E, AuditVerdict, REPEAT_WINDOW};
 use zmon_domain::checks::Demands;
 use zmon_domain::confirmation::CONFIRMATION_TIME;
 use zmon_domain::error::ErrorCode as C;
+use zmon_domain::payload::Members;
 use zmon_domain::settings::SettingKey;
 use zmon_domain::status::ProvisioningStatus as Status;
-use zmon_ports::{AuditAccess, Clock, ConfigurationAccess, PairingInbound, ProvisioningService, StorageWarning};
+use zmon_ports::{
+    AuditAccess, Clock, ConfigurationAccess, PairingInbound, ProvisioningService, SimulateProvisioning, StorageWarning,
+};
 use zmon_sqlcipher_certstore::AuditRecord;
 use zmon_testkit::https_client::HttpsClient;
 use zmon_testkit::pki::NOW;
@@ -108,6 +111,13 @@ async fn bring_about(bench: &Bench, event: E) -> bool {
         E::OutcomeAcknowledged => {
             push_changed(bench, |payload| payload["deviceId"] = json!("ZM-OTHER")).await;
             bench.device.acknowledge().await.unwrap();
+        }
+        E::ProvisioningSimulated => {
+            bench.open().await;
+            let simulated = bench
+                .device
+                .simulate_provisioning(Members(Vec::new()), PEER, Duration::ZERO);
+            assert_eq!(simulated.await.unwrap_err().code(), C::PayloadInvalid);
         }
         E::ActRefused => drop(bench.device.cancel().await.unwrap_err()),
         E::ReprovisioningStarted => {

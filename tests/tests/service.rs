@@ -16,12 +16,13 @@ use zmon_domain::status::{Phase, ProvisioningStatus as Status};
 use zmon_payload_envelope::JoseEnvelope;
 use zmon_payload_envelope::receipt::verify_receipt;
 use zmon_ports::{
-    EventSubscription, PayloadEnvelope, ProvisioningService, ProvisioningStore, SimulateProvisioning, SubscriptionEvent,
+    AuditStore, EventSubscription, PayloadEnvelope, ProvisioningService, ProvisioningStore, SimulateProvisioning,
+    SubscriptionEvent,
 };
 use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
 use zmon_testkit::pki::NOW;
 use zmon_tests::bench::{Bench, address, assert_refused, is_closed, push, until};
-use zmon_tests::device::{LOOPBACK, PIN, administrator};
+use zmon_tests::device::{LOOPBACK, PEER, PIN, administrator};
 use zmon_tests::station::Station;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -540,10 +541,69 @@ async fn a_simulated_payload_goes_through_the_same_checks() {
     let qr = bench.open().await;
     let mut payload = bench.station.payload(qr.fields(), NOW);
     payload["caCertificate"] = json!("none");
-    let refused = bench.device.simulate_provisioning(members(&payload)).await;
-    assert_eq!(refused.unwrap_err().code(), ErrorCode::InvalidCertificate);
+    let simulated = async |payload: &serde_json::Map<String, Value>| {
+        let outcome = bench
+            .device
+            .simulate_provisioning(members(payload), PEER, Duration::ZERO);
+        outcome.await.map_err(|refusal| refusal.code())
+    };
+    assert_eq!(simulated(&payload).await.unwrap_err(), ErrorCode::InvalidCertificate);
+    assert_eq!(
+        simulated(&payload).await.unwrap_err(),
+        ErrorCode::NotPairing,
+        "the session is used up"
+    );
+    let earlier = bench.station.payload(qr.fields(), NOW);
     let qr = bench.open().await;
-    let payload = bench.station.payload(qr.fields(), NOW);
-    bench.device.simulate_provisioning(members(&payload)).await.unwrap();
+    assert_eq!(simulated(&earlier).await.unwrap_err(), ErrorCode::SessionMismatch);
+    bench.open().await;
+    // What every station says in the same way is not asked of a developer.
+    let mut payload = bench.station.payload(qr.fields(), NOW);
+    for name in [
+        "version",
+        "deviceId",
+        "sessionKey",
+        "pairingCode",
+        "timestamp",
+        "expiresAt",
+    ] {
+        payload.remove(name).unwrap();
+    }
+    simulated(&payload).await.unwrap();
+    assert_eq!(bench.status().await, Status::Provisioned);
+    assert_eq!(simulated(&payload).await.unwrap_err(), ErrorCode::AlreadyProvisioned);
+    let records = bench.store.audit_records(1, 1000).await.unwrap();
+    let simulated = records.iter().filter(|record| record.event == "provisioning simulated");
+    let details: Vec<_> = simulated.map(|record| record.detail.clone().unwrap()).collect();
+    assert_eq!(details, vec![format!("by {PEER}"); 3], "each one that was looked at");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulated_payload_stays_in_each_phase_for_as_long_as_it_is_told() {
+    let bench = Bench::new().await;
+    let envelope = JoseEnvelope::new(bench.station.key.trust_anchor(), &bench.blueprint.device_id);
+    let qr = bench.open().await;
+    let text = serde_json::to_string(&bench.station.payload(qr.fields(), NOW)).unwrap();
+    let members = envelope
+        .members(&SignedText::after_verification(SecretText::new(text)))
+        .unwrap();
+    let (device, pause) = (bench.device.clone(), Duration::from_secs(7));
+    let simulated = tokio::spawn(async move { device.simulate_provisioning(members, PEER, pause).await });
+    for phase in [
+        "VERIFYING_SIGNATURE",
+        "CHECKING_PAYLOAD",
+        "CHECKING_CERTIFICATES",
+        "APPLYING",
+    ] {
+        let in_phase = async || bench.device.get_status().await.phase.map(Phase::as_str) == Some(phase);
+        while !in_phase().await {
+            tokio::task::yield_now().await;
+        }
+        bench.blueprint.clock.advance(pause - Duration::from_millis(1));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(in_phase().await, "{phase} ended too early");
+        bench.blueprint.clock.advance(Duration::from_millis(1));
+    }
+    simulated.await.unwrap().unwrap();
     assert_eq!(bench.status().await, Status::Provisioned);
 }

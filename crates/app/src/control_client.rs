@@ -111,6 +111,16 @@ impl ControlClient {
         Ok(view.receipt)
     }
 
+    /// Has a payload installed that was neither sealed nor signed; gives the receipt.
+    ///
+    /// # Errors
+    /// `Unreachable`, or `Refused`: also by a service of a program that cannot simulate.
+    #[cfg(feature = "simulation")]
+    pub async fn simulate(&self, request: Bytes) -> Result<String, ClientFault> {
+        let view: ReceiptView = self.json(Method::POST, "/v1/pairing/simulated", request).await?;
+        Ok(view.receipt)
+    }
+
     /// What the service finds out about itself.
     ///
     /// # Errors

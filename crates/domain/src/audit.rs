@@ -107,6 +107,9 @@ audit_events! {
     TrustAnchorKept = "trust anchor not erased",
     /// A retired device was given a trust anchor again.
     DeviceCommissioned = "device commissioned",
+    /// A payload that was neither sealed nor signed was taken; the detail says from whom. A program for development did it:
+    /// none for devices can.
+    ProvisioningSimulated = "provisioning simulated",
 }
 
 impl AuditEvent {

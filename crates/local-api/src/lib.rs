@@ -20,6 +20,8 @@ mod problem;
 mod reading;
 mod routes;
 mod server;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod table;
 mod view;
 

@@ -31,6 +31,8 @@ use crate::kiosk::Kiosk;
 use crate::problem::Problem;
 use crate::reading::{AuditPageView, AuditQuery, AuditVerdictView, ConfigurationView, CredentialsView};
 use crate::server::Served;
+#[cfg(feature = "simulation")]
+use crate::simulation;
 use crate::table::{Route, Socket};
 use crate::view::{
     AdministratorPin, ConfirmationAnswer, DestructionView, HealthView, PairingCodeView, PairingRequest, PairingView,
@@ -70,10 +72,10 @@ pub struct PairingDefaults {
 }
 
 /// How long a request body may be, and what is said where it is longer.
-struct Most {
-    bytes: usize,
-    detail: &'static str,
-    next_action: &'static str,
+pub(crate) struct Most {
+    pub(crate) bytes: usize,
+    pub(crate) detail: &'static str,
+    pub(crate) next_action: &'static str,
 }
 
 pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -98,6 +100,11 @@ impl<S: Served> Api<S> {
     where
         B: Body<Data = Bytes> + Unpin + Send,
     {
+        #[cfg(feature = "simulation")]
+        let request = match simulation::answer(self, request).await {
+            Ok(answer) => return answer,
+            Err(request) => request,
+        };
         let path = request.uri().path();
         let on_this = |route: &Route| route.is_on(self.socket) && route.path() == path;
         let here = || Route::ALL.iter().copied().filter(on_this);
@@ -344,7 +351,7 @@ impl<S: Served> Api<S> {
     }
 
     /// Nobody reads without a name.
-    fn reader(&self) -> Result<Peer, Box<Problem>> {
+    pub(crate) fn reader(&self) -> Result<Peer, Box<Problem>> {
         let why = || ProvisioningError::from(ErrorCode::UnknownError).with_cause("the kernel does not say who asks");
         self.peer.ok_or_else(|| refused(why()))
     }
@@ -393,7 +400,14 @@ fn screen_text(qr_code: &QrCodeData) -> String {
 
 /// The body as JSON; no body counts as an empty object. Erased afterwards, since it may hold a PIN.
 async fn json_body<T: DeserializeOwned>(body: impl Body<Data = Bytes> + Unpin) -> Result<T, Box<Problem>> {
-    let bytes = whole_body(body, &JSON).await?;
+    read_json(body, &JSON).await
+}
+
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    body: impl Body<Data = Bytes> + Unpin,
+    most: &Most,
+) -> Result<T, Box<Problem>> {
+    let bytes = whole_body(body, most).await?;
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
     serde_json::from_slice(text).map_err(|fault| {
         // The parser's own words can quote the body.
@@ -495,7 +509,7 @@ fn reworded(rewording: &'static Rewording) -> impl Fn(ProvisioningError) -> Box<
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn refused(error: ProvisioningError) -> Box<Problem> {
+pub(crate) fn refused(error: ProvisioningError) -> Box<Problem> {
     Box::new(Problem::from(&error))
 }
 
@@ -510,7 +524,7 @@ pub(crate) fn refusal(problem: &Problem) -> Answer {
     answer
 }
 
-fn json_answer(document: &impl Serialize) -> Answer {
+pub(crate) fn json_answer(document: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(document).unwrap_or_default();
     answer("application/json", body.into())
 }

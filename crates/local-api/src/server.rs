@@ -72,9 +72,26 @@ pub async fn serve_kiosk<S: Served>(
 }
 
 /// What is behind the API.
-pub trait Served: ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + SelfExamination {}
+pub trait Served:
+    ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + SelfExamination + Development
+{
+}
 
-impl<S: ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + SelfExamination> Served for S {}
+impl<S> Served for S where
+    S: ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + SelfExamination + Development
+{
+}
+
+/// What is behind it in a program for development: nothing more, in all others.
+#[cfg(feature = "simulation")]
+pub(crate) use zmon_ports::SimulateProvisioning as Development;
+
+/// What is behind it in a program for development: nothing more, in all others.
+#[cfg(not(feature = "simulation"))]
+pub trait Development {}
+
+#[cfg(not(feature = "simulation"))]
+impl<S> Development for S {}
 
 /// Where connections come in.
 trait Door: Send {

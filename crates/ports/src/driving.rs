@@ -243,13 +243,17 @@ pub struct AuditPage {
 #[cfg(feature = "simulation")]
 pub trait SimulateProvisioning: ProvisioningService {
     /// Installs a payload that was neither sealed nor signed, through the checks of steps 6 to 12. Needs an open
-    /// session.
+    /// session. Members that a station takes from the QR code and its clock are made where they are left out.
+    ///
+    /// `by` is told in the audit. Each phase is held up for `pause`, so that a person sees it on the screen.
     ///
     /// # Errors
-    /// Every code of steps 6 to 12.
+    /// Every code of steps 6 to 12; before that those of a push that finds no open session.
     fn simulate_provisioning(
         &self,
         mock_payload: zmon_domain::payload::Members,
+        by: Peer,
+        pause: core::time::Duration,
     ) -> impl Future<Output = Result<ProvisioningResult, ProvisioningError>> + Send;
 }
 

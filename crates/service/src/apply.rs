@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -30,7 +31,21 @@ pub(crate) enum Source {
     Sealed(Opened),
     /// A developer's payload, neither sealed nor signed.
     #[cfg(feature = "simulation")]
-    Simulated(Members),
+    Simulated {
+        members: Members,
+        /// How long each phase is held up.
+        pause: Duration,
+    },
+}
+
+impl Source {
+    const fn pause(&self) -> Duration {
+        match self {
+            Self::Sealed(_) => Duration::ZERO,
+            #[cfg(feature = "simulation")]
+            Self::Simulated { pause, .. } => *pause,
+        }
+    }
 }
 
 /// Where, as what and when a payload arrived.
@@ -137,6 +152,7 @@ impl<P: Ports> Core<P> {
     ) -> Result<ProvisioningResult, ProvisioningError> {
         let session = claim.session();
         let clock = &self.adapters().clock;
+        let pause = source.pause();
         let checked = AssertUnwindSafe(self.check(claim, source)).catch_unwind().await;
         let tested = checked.unwrap_or_else(|_| Err(broken("a check panicked")));
         let begun = clock.monotonic();
@@ -149,6 +165,7 @@ impl<P: Ports> Core<P> {
                 return Err(refusal);
             }
         };
+        self.linger(pause).await;
         // While a person decides, the device's own time stands still.
         let decided = clock.monotonic();
         let installed = self.install(installing, arrival.digest).await?;
@@ -167,7 +184,9 @@ impl<P: Ports> Core<P> {
     async fn check(&self, claim: Claim, source: Source) -> Result<Tested, ProvisioningError> {
         let session = claim.session();
         let envelope = &self.adapters().envelope;
+        let pause = source.pause();
         let mut phase = Timed::begin(self, Phase::VerifyingSignature);
+        self.linger(pause).await;
         let (text, members) = match source {
             Source::Sealed(opened) => {
                 let text = envelope
@@ -176,7 +195,7 @@ impl<P: Ports> Core<P> {
                 (text, None)
             }
             #[cfg(feature = "simulation")]
-            Source::Simulated(members) => (
+            Source::Simulated { members, .. } => (
                 zmon_domain::payload::SignedText::after_verification(Default::default()),
                 Some(members),
             ),
@@ -185,6 +204,7 @@ impl<P: Ports> Core<P> {
         phase.next(Phase::CheckingPayload);
         self.advance(&mut *self.held.lock().await, Event::SignatureVerified(session))
             .await?;
+        self.linger(pause).await;
         let members: Members = members.map_or_else(|| envelope.members(signed.text()), Ok)?;
         let addressed = signed.parsed(members)?.addressed_to(&self.profile.device_id)?;
         let time = self.time_view(&*self.held.lock().await);
@@ -192,6 +212,7 @@ impl<P: Ports> Core<P> {
         phase.next(Phase::CheckingCertificates);
         self.advance(&mut *self.held.lock().await, Event::PayloadAccepted(session))
             .await?;
+        self.linger(pause).await;
         let expected = paired.expectation();
         let bundle = CertificateBundle {
             payload: paired.payload(),
@@ -206,8 +227,17 @@ impl<P: Ports> Core<P> {
         phase.next(Phase::TestingConnection);
         self.advance(&mut *self.held.lock().await, Event::ConnectionTestBegun(session))
             .await?;
+        self.linger(pause).await;
         let reached = self.adapters().connection.reach(untested.target()).await?;
         Ok(untested.tested(reached))
+    }
+
+    /// Holds a phase up for whoever looks at the screen; no time at all for what comes from a station.
+    async fn linger(&self, pause: Duration) {
+        if !pause.is_zero() {
+            let clock = &self.adapters().clock;
+            clock.sleep_until(clock.monotonic().plus(pause)).await;
+        }
     }
 
     /// Step 11: returns when a person has accepted.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, watch};
 use zmon_domain::access::Peer;
@@ -14,6 +15,7 @@ use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::identity::DeviceId;
 use zmon_domain::machine::Admission;
 use zmon_domain::pairing::{PairingCode, Sha256Digest};
+use zmon_domain::payload::Members;
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::result::{
     ActiveConfiguration, ActiveCredentials, CertificateTexts, InstalledConfiguration, ProvisioningResult, Receipt,
@@ -25,7 +27,8 @@ use zmon_domain::status::ProvisioningStatus;
 use zmon_domain::time::{Timestamp, WallClock};
 use zmon_ports::{
     AuditAccess, AuditPage, AuditStore, ConfigurationAccess, EventSubscription, Examination, Health, HealthAccess,
-    ListenerHealth, PairingInbound, ProvisioningService, SelfExamination, StatusReport, SubscriptionEvent,
+    ListenerHealth, PairingInbound, ProvisioningService, SelfExamination, SimulateProvisioning, StatusReport,
+    SubscriptionEvent,
 };
 
 use crate::fake_store::FakeStore;
@@ -77,6 +80,8 @@ pub enum Call {
     ReadConfiguration(Peer),
     /// `read_credentials`.
     ReadCredentials(Peer),
+    /// `simulate_provisioning`: the names of the members, by whom, and how long each phase is held up.
+    Simulate(Vec<String>, Peer, Duration),
 }
 
 #[derive(Debug)]
@@ -421,6 +426,23 @@ impl ConfigurationAccess for FakeService {
             },
             completed_at: installed.completed_at,
         })
+    }
+}
+
+impl SimulateProvisioning for FakeService {
+    async fn simulate_provisioning(
+        &self,
+        mock_payload: Members,
+        by: Peer,
+        pause: Duration,
+    ) -> Result<ProvisioningResult, ProvisioningError> {
+        let mut script = self.script();
+        let names = mock_payload.0.into_iter().map(|(name, _)| name).collect();
+        script.calls.push(Call::Simulate(names, by, pause));
+        match &script.apply {
+            Apply::Answer(outcome) => outcome.clone(),
+            Apply::Hold(_) | Apply::Panic => Err(ErrorCode::UnknownError.into()),
+        }
     }
 }
 

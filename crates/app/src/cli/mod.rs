@@ -16,6 +16,8 @@ mod reach;
 mod serve;
 #[cfg(feature = "simulation")]
 mod simulate;
+#[cfg(feature = "simulation")]
+mod simulate_device;
 mod store;
 mod watch;
 
@@ -101,7 +103,10 @@ enum Command {
     },
     /// Simulate monitors, for the development of a Central Station
     #[cfg(feature = "simulation")]
-    SimulateDevice(simulate::SimulateArgs),
+    SimulateDevice(simulate_device::SimulateDeviceArgs),
+    /// Have the running service install a configuration that no station sealed or signed, for the development of a screen
+    #[cfg(feature = "simulation")]
+    Simulate(simulate::SimulateArgs),
     /// What is installed: for a person to look at, for the monitor application to take
     Config {
         #[command(subcommand)]
@@ -225,7 +230,12 @@ fn carry_out(command: Command, inputs: &Inputs, voice: Voice) -> Result<Exit, Fa
         Command::Deprovision(arguments) => administer::deprovision(&arguments, inputs, voice),
         Command::Time { command } => administer::time(&command, inputs, voice),
         #[cfg(feature = "simulation")]
-        Command::SimulateDevice(arguments) => simulate::simulate(arguments, voice),
+        Command::SimulateDevice(arguments) => simulate_device::simulate(arguments, voice),
+        #[cfg(feature = "simulation")]
+        Command::Simulate(arguments) => {
+            let client = client(&arguments.service, inputs)?;
+            brief_runtime()?.block_on(simulate::simulate(&client, &arguments, voice))
+        }
         Command::CheckConfig => {
             Configuration::load(inputs)?;
             let described = configuration::describe(inputs)?;

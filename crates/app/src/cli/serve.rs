@@ -33,6 +33,10 @@ pub(super) fn serve(arguments: &ServeArgs, inputs: &Inputs) -> Result<Exit, Fail
     }
     let configuration = Configuration::load_to_serve(inputs)?;
     telemetry::start(configuration.log);
+    #[cfg(feature = "simulation")]
+    tracing::warn!(
+        "SIMULATION: this program installs what no station sealed or signed, when it is told to; it must never be on a monitor"
+    );
     let runtime = lasting_runtime()?;
     let served = runtime.block_on(async {
         let asked = shutdown::asked().map_err(no_runtime)?;

@@ -233,6 +233,26 @@ impl<R: QrRenderer, C: Clock, E: Entropy> ProvisioningService for MockProvisioni
     }
 }
 
+#[cfg(feature = "simulation")]
+impl<R: QrRenderer, C: Clock, E: Entropy> zmon_ports::SimulateProvisioning for MockProvisioningService<R, C, E> {
+    /// A mock that was told to refuse does so.
+    async fn simulate_provisioning(
+        &self,
+        mock_payload: zmon_domain::payload::Members,
+        by: Peer,
+        pause: Duration,
+    ) -> Result<ProvisioningResult, ProvisioningError> {
+        let shown = self.inner.current_qr_code().await;
+        match shown.filter(|_| self.options.failure.is_some_and(parts::comes_before_the_delay)) {
+            Some(qr_code) => {
+                self.apply_configuration(Vec::new(), &qr_code.fields().pairing_code, None)
+                    .await
+            }
+            None => self.inner.simulate_provisioning(mock_payload, by, pause).await,
+        }
+    }
+}
+
 impl<R: QrRenderer, C: Clock, E: Entropy> ConfigurationAccess for MockProvisioningService<R, C, E> {
     async fn read_configuration(&self, reader: Peer) -> Result<ActiveConfiguration, ProvisioningError> {
         self.inner.read_configuration(reader).await
