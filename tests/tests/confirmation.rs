@@ -258,6 +258,10 @@ fn the_programs_show_the_same_value_and_the_answer_decides() {
 
         let unasked = device().arg("confirm").stdin(Stdio::null()).output().unwrap();
         assert_eq!(unasked.status.code(), Some(1), "no terminal, no answer");
+        if accept {
+            // Longer than a device takes by itself.
+            std::thread::sleep(Duration::from_millis(5500));
+        }
         run(device()
             .arg("confirm")
             .arg(if accept { "--accept" } else { "--refuse" }));
@@ -267,6 +271,8 @@ fn the_programs_show_the_same_value_and_the_answer_decides() {
             String::from_utf8_lossy(&ended.stdout),
         );
         assert!(told.contains(&format!("Comparison value: {value}.")), "{told}");
+        let waits = format!("Waiting for a person at the monitor to compare {value}.");
+        assert_eq!(told.contains(&waits), accept, "{told}");
         assert_eq!(ended.status.success(), accept, "{report}");
         let report: Value = serde_json::from_str(&report).unwrap();
         if accept {

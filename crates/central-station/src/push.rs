@@ -1,6 +1,7 @@
 //! Sends a sealed payload to the device that the pin names.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use crate::sha256;
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// A device is done within five seconds (specification 8), but for the time in which a person decides.
+const OWN_TIME: Duration = Duration::from_secs(5);
 
 /// How long a push may take.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +113,16 @@ fn unanswered(code: FaultCode, address: SocketAddr, what: &str, patience: Durati
             "{address} did not answer {what} within {seconds} s. Check network and firewall, then push the same body again."
         ),
     )
+}
+
+/// The outcome of a push; `waits` is called where it takes longer than a device does by itself: then a person is asked.
+pub async fn watched<T>(push: impl Future<Output = T>, waits: impl FnOnce()) -> T {
+    let mut push = pin!(push);
+    tokio::select! {
+        outcome = &mut push => return outcome,
+        () = tokio::time::sleep(OWN_TIME) => waits(),
+    }
+    push.await
 }
 
 /// What the monitor shows, too, where a person there has to confirm this body.

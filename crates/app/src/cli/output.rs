@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use zmon_local_api::{FailureView, InstalledView, StatusView};
 
@@ -26,6 +27,12 @@ impl Voice {
             json,
             live: !json && able && io::stdout().is_terminal(),
         }
+    }
+
+    /// How many columns the terminal has, where standard output is one that tells.
+    pub(super) fn columns() -> Option<usize> {
+        let size = tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
     }
 
     /// One line of JSON, or the words.

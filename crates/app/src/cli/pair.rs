@@ -49,13 +49,40 @@ pub(super) async fn pair(client: &ControlClient, arguments: &PairArgs, voice: Vo
     if voice.json {
         print_json(&pairing);
     } else {
-        print(&String::from_utf8_lossy(&client.qr_code("txt").await?));
+        let text = client.qr_code("txt").await?;
+        print(&screen(
+            &String::from_utf8_lossy(&text),
+            Voice::columns(),
+            arguments.png.as_deref(),
+        ));
         print(&format!("Valid for: {} min\n", minutes(pairing.expires_in_seconds)));
     }
     match events {
         Some(events) => wait(client, events, voice).await,
         None => Ok(Exit::Done),
     }
+}
+
+/// The symbol with the code below it. A terminal that is too narrow would break each of its lines: it says so instead.
+fn screen(text: &str, columns: Option<usize>, picture: Option<&Path>) -> String {
+    let (symbol, below) = text.trim_end().rsplit_once('\n').unwrap_or(("", text));
+    let wide = symbol.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let Some(columns) = columns.filter(|columns| *columns < wide) else {
+        return text.into();
+    };
+    let next = picture.map_or_else(
+        || {
+            "make it larger, or its letters smaller, and repeat the command; or have a picture written: `zmon-provision pair --png \
+             FILE`. Either shows a new code."
+                .into()
+        },
+        |path| format!("show the picture {} to the station.", path.display()),
+    );
+    format!(
+        "The QR code is not drawn: it needs {wide} columns and {} lines, and this terminal has {columns} columns.\nNext: \
+         {next}\n{below}\n",
+        symbol.lines().count()
+    )
 }
 
 /// The picture holds the pairing code: the process's file mode mask keeps it for the owner.
@@ -200,6 +227,25 @@ fn mark(seconds: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn draws_no_symbol_that_the_terminal_would_break() {
+        let text = "\u{2588}\u{2580}\u{2588}\u{2580}\n\u{2588}\u{2580}\u{2588}\u{2580}\nPairing code: X7Y9Z2\n";
+        for wide_enough in [None, Some(4), Some(200)] {
+            assert_eq!(screen(text, wide_enough, None), text);
+        }
+        let narrow = screen(text, Some(3), None);
+        assert!(!narrow.contains('\u{2580}'), "{narrow}");
+        assert!(narrow.starts_with(
+            "The QR code is not drawn: it needs 4 columns and 2 lines, and this terminal has 3 columns.\n"
+        ));
+        assert!(
+            narrow.contains("pair --png FILE") && narrow.ends_with("\nPairing code: X7Y9Z2\n"),
+            "{narrow}"
+        );
+        let narrow = screen(text, Some(3), Some(Path::new("qr.png")));
+        assert!(narrow.contains("show the picture qr.png"), "{narrow}");
+    }
 
     #[test]
     fn counts_down_in_few_lines_where_lines_do_not_move() {

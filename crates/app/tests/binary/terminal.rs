@@ -9,11 +9,16 @@ use zmon_testkit::skip::skip;
 use crate::device::status_of;
 use crate::support::Site;
 
-/// A command line at a terminal of this kind; none without `script`.
+/// A command line at a terminal of this kind, which does not say how wide it is; none without `script`.
 fn at_a_terminal(site: &Site, term: Option<&str>, arguments: &str) -> Option<Child> {
+    at_a_terminal_made_by("true", site, term, arguments)
+}
+
+/// The same, after another command has changed it.
+fn at_a_terminal_made_by(before: &str, site: &Site, term: Option<&str>, arguments: &str) -> Option<Child> {
     let config = site.path("config.toml");
     let line = format!(
-        "{} --config {} {arguments}",
+        "{before}; {} --config {} {arguments}",
         env!("CARGO_BIN_EXE_zmon-provision"),
         config.display()
     );
@@ -85,5 +90,25 @@ fn lists_the_audit_in_colours_where_there_are_any() {
         let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         assert!(text.contains("AdminRequired"), "{term:?}: {text:?}");
         assert_eq!(text.contains('\u{1b}'), coloured, "{term:?}: {text:?}");
+    }
+}
+
+#[test]
+fn draws_the_qr_code_where_the_terminal_is_wide_enough() {
+    let site = Site::new();
+    let _device = site.serve();
+    for (columns, drawn) in [(200, true), (40, false)] {
+        let size = format!("stty cols {columns}");
+        let Some(child) = at_a_terminal_made_by(&size, &site, Some("xterm"), "pair --no-wait") else {
+            return skip(
+                "draws the QR code where it fits",
+                "`script` of util-linux is not installed",
+            );
+        };
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("Pairing code: "), "{text}");
+        assert_eq!(text.contains('\u{2580}'), drawn, "{text}");
+        assert_eq!(text.contains("this terminal has 40 columns."), !drawn, "{text}");
     }
 }

@@ -13,12 +13,12 @@ use zmon_domain::time::{MAX_PAYLOAD_LIFETIME, Timestamp};
 
 use super::fleet::Row;
 use super::journal::{Entry, State};
-use super::{Batch, Outcome};
+use super::{Batch, Outcome, Waiting};
 use crate::ca::{now, written};
 use crate::fault::{Fault, FaultCode, sentence};
 use crate::home::{at, write_new};
 use crate::payload::DeviceConfiguration;
-use crate::push::Answer;
+use crate::push::{Answer, comparison_value, watched};
 use crate::receipt::Expected;
 use crate::sha256;
 use crate::station::Monitor;
@@ -98,6 +98,7 @@ pub(super) async fn provision(batch: Arc<Batch>, row: Row) -> Outcome {
         time: String::new(),
         elapsed_ms: 0,
         receipt: String::new(),
+        comparison_value: String::new(),
     };
     let attempted = match batch.place().await {
         Some(place) => {
@@ -159,7 +160,7 @@ async fn attempt(
     // A run that was killed may have sent what it had sealed.
     let lost_before =
         known.is_some_and(|entry| entry.state == State::Sealed || entry.code == FaultCode::AnswerLost.as_str());
-    let pushed = push(batch, &monitor, &files, lost_before, place).await;
+    let pushed = push(batch, &monitor, &files, lost_before, place, outcome).await;
     finish(batch, device_id, session, &files, pushed)
 }
 
@@ -247,11 +248,23 @@ async fn push(
     files: &Files,
     mut lost: bool,
     mut place: OwnedSemaphorePermit,
+    outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let body = files.body()?;
+    outcome.comparison_value = comparison_value(&body).to_string();
+    let waits = || {
+        // Nobody listens any more once the run broke off.
+        let _ = batch.waiting.send(Waiting {
+            line: outcome.line,
+            device_id: outcome.device_id.clone(),
+            label: outcome.label.clone(),
+            comparison_value: outcome.comparison_value.clone(),
+        });
+    };
     let mut tried = 0;
     let receipt = loop {
-        let (failure, asked) = match batch.station.push(monitor, &body, batch.options.patience).await {
+        let pushed = batch.station.push(monitor, &body, batch.options.patience);
+        let (failure, asked) = match watched(pushed, waits).await {
             Ok(Answer::Provisioned { receipt }) => break receipt,
             Ok(Answer::Refused(refusal)) => {
                 let again = PUSHED_AGAIN_AFTER.iter().any(|code| code.as_str() == refusal.code);

@@ -21,7 +21,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::fault::{Fault, FaultCode};
@@ -72,6 +72,30 @@ pub struct Outcome {
     pub elapsed_ms: u64,
     /// File of the receipt, below the batch's folder; empty where there is none.
     pub receipt: String,
+    /// The four digits that a monitor shows which asks a person to confirm; empty where nothing was pushed.
+    pub comparison_value: String,
+}
+
+/// What a run tells while it is at work.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// A device does not answer as fast as it would by itself: a person there is asked to compare something.
+    Waits(&'a Waiting),
+    /// A device has come to its end.
+    Ended(&'a Outcome),
+}
+
+/// A device at which a person is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Line of the list.
+    pub line: u64,
+    /// The device.
+    pub device_id: String,
+    /// What people call it.
+    pub label: String,
+    /// The four digits that it shows.
+    pub comparison_value: String,
 }
 
 impl Outcome {
@@ -168,6 +192,8 @@ struct Batch {
     met: Mutex<HashSet<String>>,
     places: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
+    /// Hears where a person is asked.
+    waiting: mpsc::UnboundedSender<Waiting>,
 }
 
 impl Batch {
@@ -185,7 +211,8 @@ impl Batch {
     }
 }
 
-/// Provisions every device of a list that [`validate`] found good; `tell` hears each outcome as it comes.
+/// Provisions every device of a list that [`validate`] found good; `tell` hears each outcome as it comes, and where a person is
+/// asked meanwhile.
 ///
 /// When `stop` is there, no further device is begun or tried again; those whose push is under way are brought to their end,
 /// the others are told as not begun, and the report is written. The next run in the same folder goes on from there.
@@ -200,7 +227,7 @@ pub async fn run(
     folder: &Path,
     options: Options,
     stop: impl Future<Output = ()>,
-    mut tell: impl FnMut(&Outcome),
+    mut tell: impl FnMut(Progress<'_>),
 ) -> Result<(Summary, Vec<Outcome>), Fault> {
     for part in ["", "bodies", "certificates", "receipts"] {
         let part = folder.join(part);
@@ -213,6 +240,7 @@ pub async fn run(
     let journal = Journal::open(&folder.join("journal.jsonl"))?;
     let parallel = options.parallel.max(1);
     let (stopping, stopped) = watch::channel(false);
+    let (waiting, mut waits) = mpsc::unbounded_channel();
     let batch = Arc::new(Batch {
         ca_certificate: station.certificate_authority()?.certificate_pem().into(),
         station,
@@ -222,6 +250,7 @@ pub async fn run(
         met: Mutex::new(HashSet::new()),
         places: Arc::new(Semaphore::new(parallel)),
         stopped,
+        waiting,
     });
     let changed = || {
         Fault::local(format!(
@@ -231,11 +260,8 @@ pub async fn run(
     };
     let mut rows = Fleet::open(list, defaults)?.map_err(|_| changed())?;
     let (mut outcomes, mut at_work, mut stop) = (Vec::new(), JoinSet::new(), pin!(stop));
-    let mut ended = |outcome: Result<Outcome, JoinError>| {
-        let outcome = outcome.map_err(|error| Fault::local(format!("A device's task broke off: {error}.")))?;
-        tell(&outcome);
-        outcomes.push(outcome);
-        Ok::<_, Fault>(())
+    let ended = |outcome: Result<Outcome, JoinError>| {
+        outcome.map_err(|error| Fault::local(format!("A device's task broke off: {error}.")))
     };
     loop {
         while at_work.len() < parallel.saturating_mul(DEVICES_PER_PLACE)
@@ -246,8 +272,13 @@ pub async fn run(
         }
         tokio::select! {
             () = &mut stop, if !*stopping.borrow() => { stopping.send_replace(true); }
+            Some(waiting) = waits.recv() => tell(Progress::Waits(&waiting)),
             outcome = at_work.join_next() => match outcome {
-                Some(outcome) => ended(outcome)?,
+                Some(outcome) => {
+                    let outcome = ended(outcome)?;
+                    tell(Progress::Ended(&outcome));
+                    outcomes.push(outcome);
+                }
                 None => break,
             },
         }

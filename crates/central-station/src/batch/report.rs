@@ -25,6 +25,7 @@ pub(super) fn write(folder: &Path, outcomes: &[Outcome], summary: &Summary) -> R
             "time",
             "elapsed_ms",
             "receipt",
+            "comparison_value",
         ])
         .map_err(failed)?;
     for outcome in outcomes {
@@ -39,6 +40,7 @@ pub(super) fn write(folder: &Path, outcomes: &[Outcome], summary: &Summary) -> R
             &outcome.time,
             &elapsed,
             &outcome.receipt,
+            &outcome.comparison_value,
         ]
         .map(|cell: &str| harmless(cell));
         table.write_record(&cells).map_err(failed)?;

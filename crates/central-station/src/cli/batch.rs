@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use crate::batch::{Defaults, Options, Outcome as DeviceOutcome, run, validate};
+use crate::batch::{Defaults, Options, Progress, Waiting, run, validate};
 use crate::push::Patience;
 use crate::{Fault, FaultCode, Station};
 use clap::Args;
@@ -80,7 +80,20 @@ pub(super) async fn batch(station: Station, arguments: &Batch, quiet: bool) -> O
     };
     let lines = !quiet && bar.is_hidden();
     let mut failed = 0;
-    let tell = |outcome: &DeviceOutcome| {
+    let tell = |progress: Progress<'_>| {
+        let outcome = match progress {
+            Progress::Waits(waiting) => {
+                let text = waits(waiting);
+                // Beside a bar, above it.
+                if lines {
+                    eprintln!("{text}");
+                } else {
+                    bar.println(text);
+                }
+                return;
+            }
+            Progress::Ended(outcome) => outcome,
+        };
         failed += usize::from(!outcome.provisioned);
         bar.set_message(format!("{failed} not provisioned"));
         bar.inc(1);
@@ -118,6 +131,12 @@ pub(super) async fn batch(station: Station, arguments: &Batch, quiet: bool) -> O
         json: json!({ "summary": summary, "devices": outcomes }),
         exit_code: if summary.failed == 0 { 0 } else { SOME_FAILED },
     })
+}
+
+fn waits(waiting: &Waiting) -> String {
+    let (line, device, label) = (waiting.line, printable(&waiting.device_id), printable(&waiting.label));
+    let value = &waiting.comparison_value;
+    format!("Line {line}: {device} ({label}): waiting for a person at the monitor to compare {value}.")
 }
 
 /// Returns at the first SIGINT or SIGTERM; the second one ends the program at once, which loses nothing either.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::ca::{Issued, now, written};
 use crate::home::{AnchorKind, at, write_new};
 use crate::payload::DeviceConfiguration;
-use crate::push::{Answer, Patience, comparison_value};
+use crate::push::{Answer, Patience, comparison_value, watched};
 use crate::receipt::Expected;
 use crate::{Fault, FaultCode, Monitor, Station, sha256};
 use serde_json::{Value, json};
@@ -259,8 +259,7 @@ async fn provision(station: &Station, arguments: &Provision) -> Outcome {
         }
     }
     watch.lap("sign and seal");
-    let comparison = announce_push(body.as_bytes());
-    let pushed = station.push(&monitor, body.as_bytes(), Patience::default()).await;
+    let (pushed, comparison) = announced_push(station, &monitor, body.as_bytes()).await;
     let receipt = accepted(pushed.map_err(|fault| match arguments.save_body {
         None if fault.code == FaultCode::AnswerLost => not_kept(&fault),
         _ => fault,
@@ -307,8 +306,7 @@ async fn push_again(
     let body = read(body)?;
     // Files end with a line feed, bodies do not.
     let body = body.trim_ascii_end();
-    announce_push(body);
-    let receipt = accepted(station.push(&monitor, body, Patience::default()).await?)?;
+    let receipt = accepted(announced_push(station, &monitor, body).await.0?)?;
     keep(&receipt, receipt_file)?;
     let mut json = json!({ "deviceId": device_id.as_str(), "status": "PROVISIONED", "receipt": receipt });
     // An Ed25519 station verifies with the issued certificate.
@@ -335,17 +333,17 @@ async fn push_again(
     ))
 }
 
-/// Tells whoever has to confirm at the monitor what to compare, before the wait for them begins. To standard error: the
-/// report comes when everything is done.
-fn announce_push(body: &[u8]) -> String {
+/// Tells whoever has to confirm at the monitor what to compare, before the wait for them begins, and again when it has. To
+/// standard error: the report comes when everything is done. Gives the comparison value, too.
+async fn announced_push(station: &Station, monitor: &Monitor, body: &[u8]) -> (Result<Answer, Fault>, String) {
     let value = comparison_value(body).to_string();
-    say(
-        std::io::stderr(),
-        &format!(
-            "Pushing. Comparison value: {value}. A monitor that asks for confirmation shows the same, and waits a minute for it."
-        ),
-    );
-    value
+    let tell = |text: &str| say(std::io::stderr(), text);
+    tell(&format!(
+        "Pushing. Comparison value: {value}. A monitor that asks for confirmation shows the same, and waits a minute for it."
+    ));
+    let push = station.push(monitor, body, Patience::default());
+    let waits = || tell(&format!("Waiting for a person at the monitor to compare {value}."));
+    (watched(push, waits).await, value)
 }
 
 /// What cannot be kept afterwards must be known before anything is sent.

@@ -1,11 +1,13 @@
 //! A whole list, and a second run of it.
 
 use zmon_central_station::Station;
+use zmon_central_station::batch::Progress;
 use zmon_central_station::home::AnchorKind;
+use zmon_central_station::push::comparison_value;
 use zmon_domain::identity::DeviceId;
 use zmon_domain::time::Timestamp;
 
-use crate::support::{Conduct, batch, codes, monitor};
+use crate::support::{Conduct, Ward, batch, codes, monitor, run_telling};
 
 #[tokio::test]
 async fn it_provisions_a_list_and_goes_on_where_it_stopped() {
@@ -90,4 +92,35 @@ async fn it_provisions_a_list_and_goes_on_where_it_stopped() {
     assert_eq!((outcomes[3].code.as_str(), count(3)), ("DeviceRetired", sent));
     assert!(station.derive(&device_id).is_err() && station.issue(&device_id).is_err());
     assert_eq!(station.retired().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn it_says_at_which_monitor_a_person_is_asked_and_what_to_compare() {
+    let ward = Ward::with(&[Conduct::Accepts, Conduct::AsksAPerson]).await;
+    let mut told = Vec::new();
+    let tell = |progress: Progress<'_>| {
+        told.push(match progress {
+            Progress::Waits(waiting) => format!(
+                "{} {} {} {}",
+                waiting.line, waiting.device_id, waiting.label, waiting.comparison_value
+            ),
+            Progress::Ended(outcome) => format!("{} {}", outcome.device_id, outcome.code),
+        });
+    };
+    let (_, outcomes) = run_telling(&ward.path(""), 1, std::future::pending(), tell)
+        .await
+        .unwrap();
+    let value = |index: usize| comparison_value(&ward.received[index].lock().unwrap()[0]).to_string();
+    let waits = format!("3 ZM-1 Bed 1 {}", value(1));
+    assert_eq!(told, ["ZM-0 Provisioned", &waits, "ZM-1 Provisioned"]);
+    let values: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.comparison_value.clone())
+        .collect();
+    assert_eq!(values, [value(0), value(1)]);
+    let table = std::fs::read_to_string(ward.path("out/report.csv")).unwrap();
+    assert!(
+        table.lines().nth(2).unwrap().ends_with(&format!(",{}", value(1))),
+        "{table}"
+    );
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use zmon_central_station::batch::{Defaults, Options, Outcome, Summary, run, validate};
+use zmon_central_station::batch::{Defaults, Options, Outcome, Progress, Summary, run, validate};
 use zmon_central_station::home::{AnchorKind, Home};
 use zmon_central_station::push::Patience;
 use zmon_central_station::{Fault, Station, sha256};
@@ -43,6 +43,8 @@ pub(crate) enum Conduct {
     IsInUseOnce,
     /// Takes a second.
     IsSlow,
+    /// Takes six, as one that asks a person.
+    AsksAPerson,
     Refuses,
 }
 
@@ -101,8 +103,10 @@ pub(crate) async fn monitor(home: &Path, out: PathBuf, png: &Path, id: &str, con
                     r#"{{"title":"T","status":{status},"detail":"=D <i>","code":"{code}","nextAction":"N","retryable":true}}"#
                 )
             };
-            if conduct == Conduct::IsSlow {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+            match conduct {
+                Conduct::IsSlow => tokio::time::sleep(Duration::from_secs(1)).await,
+                Conduct::AsksAPerson => tokio::time::sleep(Duration::from_secs(6)).await,
+                _ => {}
             }
             let (head, text) = match conduct {
                 Conduct::LosesItsFirstAnswer if number == 1 => continue,
@@ -180,6 +184,16 @@ pub(crate) async fn run_until(
     attempts: u32,
     stop: impl Future<Output = ()>,
 ) -> Result<(Summary, Vec<Outcome>), Fault> {
+    run_telling(folder, attempts, stop, |_| {}).await
+}
+
+/// The same, for who listens while it is at work.
+pub(crate) async fn run_telling(
+    folder: &Path,
+    attempts: u32,
+    stop: impl Future<Output = ()>,
+    tell: impl FnMut(Progress<'_>),
+) -> Result<(Summary, Vec<Outcome>), Fault> {
     let station = Station::open(&folder.join("home"));
     let options = Options {
         parallel: 2,
@@ -188,7 +202,7 @@ pub(crate) async fn run_until(
     };
     let list = folder.join("fleet.csv");
     validate(&list, &defaults()).unwrap().unwrap();
-    run(station, &list, &defaults(), &folder.join("out"), options, stop, |_| {}).await
+    run(station, &list, &defaults(), &folder.join("out"), options, stop, tell).await
 }
 
 /// A station, monitors and their list, in a folder.
