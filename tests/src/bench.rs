@@ -28,6 +28,12 @@ use zmon_testkit::pki::NOW;
 use crate::device::{Blueprint, Device, LOOPBACK, ScriptedEntropy};
 use crate::station::Station;
 
+/// Of a device that asks a person.
+pub const CONFIRMATION: Demands = Demands {
+    confirmation: true,
+    connection_test: false,
+};
+
 /// A device with its station, and what a test looks at.
 pub struct Bench {
     /// Holds the store.
@@ -96,6 +102,13 @@ impl Bench {
     #[must_use]
     pub fn body(&self, qr: &QrCodeData) -> Vec<u8> {
         self.station.body(qr.fields(), self.blueprint.clock.wall().now)
+    }
+
+    /// Pairs and installs a good configuration.
+    pub async fn provision(&self) {
+        let qr = self.open().await;
+        let answer = push(&qr, self.body(&qr)).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
     }
 
     /// Pushes a body to a device that demands a confirmation; returns when the person is asked.

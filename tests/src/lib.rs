@@ -5,6 +5,7 @@ pub mod database;
 pub mod device;
 pub mod kit;
 pub mod programs;
+pub mod qr;
 pub mod quick;
 pub mod station;
 pub mod vectors;

@@ -25,21 +25,29 @@ pub const PIN: &str = "canary-pin-8251";
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join(name);
+    let path = test.ancestors().nth(2).unwrap().join(name);
     assert!(path.exists(), "build it first: cargo build --workspace --bins");
     path
+}
+
+/// A port of loopback that nobody listens at.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// Runs a command that has to succeed.
 pub fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", spoken(&output));
     output
+}
+
+/// What a program said, both ways.
+#[must_use]
+pub fn spoken(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
 /// Standard output of a command that has to succeed.
@@ -55,6 +63,22 @@ pub struct Programs {
 
 /// A running service; killed when dropped.
 pub struct Service(pub Child);
+
+impl Service {
+    /// Starts it with `serve` and waits until `status` says that it answers; its log is added to a file.
+    #[must_use]
+    pub fn start(serve: &mut Command, status: &mut Command, log: &Path) -> Self {
+        let file = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let service = Self(serve.stdout(Stdio::null()).stderr(file).spawn().unwrap());
+        for _ in 0..1200 {
+            if status.output().unwrap().status.success() {
+                return service;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("the service does not start: {}", fs::read_to_string(log).unwrap());
+    }
+}
 
 impl Drop for Service {
     fn drop(&mut self) {
@@ -81,8 +105,7 @@ impl Programs {
             .station()
             .args(["derive", DEVICE, "--out"])
             .arg(this.at("device.key")));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let port = free_port();
         fs::create_dir(this.at("state")).unwrap();
         fs::create_dir(this.at("run")).unwrap();
         fs::set_permissions(this.at("state"), PermissionsExt::from_mode(0o700)).unwrap();
@@ -145,26 +168,7 @@ impl Programs {
     /// Starts the service and waits until it answers; its log is the file `log`.
     #[must_use]
     pub fn serve(&self) -> Service {
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.at("log"))
-            .unwrap();
-        let service = Service(
-            self.device()
-                .arg("serve")
-                .stdout(Stdio::null())
-                .stderr(log)
-                .spawn()
-                .unwrap(),
-        );
-        for _ in 0..1200 {
-            if self.device().arg("status").output().unwrap().status.success() {
-                return service;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("{}", fs::read_to_string(self.at("log")).unwrap());
+        Service::start(self.device().arg("serve"), self.device().arg("status"), &self.at("log"))
     }
 
     /// Opens pairing and pushes a configuration; the receipt is the file `name`.

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
 use zmon_domain::audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict};
 use zmon_domain::certificate::BundleFacts;
 use zmon_domain::checks::{Demands, Installation};
@@ -23,6 +22,7 @@ use zmon_domain::secret::SecretText;
 use zmon_domain::status::{PersistedStatus, Retirement};
 use zmon_domain::time::Timestamp;
 use zmon_https_outbound::HttpsConnectionTest;
+use zmon_payload_envelope::sha256;
 use zmon_ports::{
     AuditStore, CertificateBundle, CertificateFacts, ConfigurationStore, EnvelopeFault, ListenerFault, ListenerOpened,
     Opened, PairingInbound, PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer, ReceiptFault, RenderFault,
@@ -111,9 +111,7 @@ impl PayloadEnvelope for GlassEnvelope {
     }
 
     fn digest(&self, body: &[u8]) -> Sha256Digest {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest(&SHA256, body).as_ref());
-        Sha256Digest::new(bytes)
+        sha256(body)
     }
 
     fn open(&self, body: &[u8], key: &SessionPrivateKey) -> Result<Opened, EnvelopeFault> {

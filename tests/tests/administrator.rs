@@ -57,11 +57,6 @@ async fn refusals(bench: &Bench) -> Vec<(String, String)> {
     records(bench).await.into_iter().filter(refused).map(told).collect()
 }
 
-async fn provision(bench: &Bench) {
-    let qr = bench.open().await;
-    assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn five_wrong_pins_lock_for_a_minute_and_each_further_one_doubles_it() {
     let bench = Bench::new().await;
@@ -215,7 +210,7 @@ async fn every_refusal_is_audited_with_who_asked_and_a_flood_of_them_is_two_reco
 async fn deprovisioning_leaves_a_signed_record_and_pairing_may_start_again() {
     for station in [Station::hmac as fn(&_) -> Station, Station::ed25519] {
         let mut bench = Bench::with(station).await;
-        provision(&bench).await;
+        bench.provision().await;
         let status = bench.device.get_status().await;
         assert_eq!(status.destruction, None);
         let leaf = status.installed.unwrap().certificates.leaf().clone();
@@ -244,12 +239,12 @@ async fn deprovisioning_leaves_a_signed_record_and_pairing_may_start_again() {
         let report = bench.device.get_status().await;
         assert_eq!((report.status, report.installed), (Status::Deprovisioned, None));
         assert_eq!(report.destruction, Some(record.clone()));
-        provision(&bench).await;
+        bench.provision().await;
         assert_eq!(bench.device.get_status().await.destruction, Some(record.clone()));
         bench.device.deprovision_device(administrator(PIN)).await.unwrap();
         assert_ne!(bench.device.get_status().await.destruction, Some(record));
         bench.device.acknowledge().await.unwrap();
-        provision(&bench).await;
+        bench.provision().await;
     }
 }
 
@@ -284,7 +279,7 @@ async fn a_retired_device_has_no_trust_anchor_and_pairs_with_nobody_until_it_is_
     for provisioned in [true, false] {
         let mut bench = Bench::new().await;
         if provisioned {
-            provision(&bench).await;
+            bench.provision().await;
         } else {
             let qr = bench.open().await;
             let refused = bench.device.retire_device(administrator(PIN)).await;
@@ -322,7 +317,7 @@ async fn a_retired_device_has_no_trust_anchor_and_pairs_with_nobody_until_it_is_
         assert_eq!(store.load().await.unwrap().retirement, None);
         assert!(bench.blueprint.anchor_place.stands());
         bench.restart().await;
-        provision(&bench).await;
+        bench.provision().await;
         let events: Vec<_> = records(&bench).await.into_iter().map(|record| record.event).collect();
         let order = [E::DeviceRetired, E::TrustAnchorErased, E::DeviceCommissioned];
         let places = order.map(|event| events.iter().position(|found| found == event.as_str()));
@@ -350,7 +345,7 @@ async fn a_start_finishes_a_retirement_that_a_power_cut_interrupted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trust_anchor_that_cannot_be_erased_is_named_and_keeps_the_device_from_starting() {
     let bench = Bench::new().await;
-    provision(&bench).await;
+    bench.provision().await;
     let place = &bench.blueprint.anchor_place;
     place.refuse(Some("remove the credential device.key"));
     let refusal = bench.device.retire_device(administrator(PIN)).await.unwrap_err();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use zmon_domain::access::Peer;
 use zmon_domain::audit::{AuditEvent as E, AuditVerdict, REPEAT_WINDOW};
-use zmon_domain::checks::Demands;
 use zmon_domain::confirmation::CONFIRMATION_TIME;
 use zmon_domain::error::ErrorCode as C;
 use zmon_domain::payload::Members;
@@ -18,15 +17,11 @@ use zmon_ports::{
 use zmon_sqlcipher_certstore::AuditRecord;
 use zmon_testkit::https_client::HttpsClient;
 use zmon_testkit::pki::NOW;
-use zmon_tests::bench::{Bench, address, push, until};
+use zmon_tests::bench::{Bench, CONFIRMATION, address, push, until};
 use zmon_tests::device::{LOOPBACK, PIN, administrator};
 
 /// Events that need more than a device and its station, and are brought about elsewhere.
 const ELSEWHERE: [E; 1] = [E::ConnectionTested];
-const CONFIRMATION: Demands = Demands {
-    confirmation: true,
-    connection_test: false,
-};
 const PEER: Peer = Peer {
     uid: 990,
     gid: 991,
@@ -42,12 +37,6 @@ fn has(records: &[AuditRecord], event: E, code: Option<C>) -> bool {
     records
         .iter()
         .any(|record| record.event == event.as_str() && (code.is_none() || record.code.as_deref() == code))
-}
-
-async fn provision(bench: &Bench) {
-    let qr = bench.open().await;
-    let answer = push(&qr, bench.body(&qr)).await;
-    assert_eq!(answer.status, 200, "{}", answer.json());
 }
 
 async fn push_changed(bench: &Bench, change: impl FnOnce(&mut Map<String, Value>)) -> u16 {
@@ -94,7 +83,7 @@ async fn bring_about(bench: &Bench, event: E) -> bool {
         | E::PairingCodeValidated
         | E::CertificatesInstalled
         | E::ConfigurationApplied
-        | E::ProvisioningCompleted => provision(bench).await,
+        | E::ProvisioningCompleted => bench.provision().await,
         E::PairingCodeMismatch => {
             let refused = push_changed(bench, |payload| payload["pairingCode"] = json!("AAAAAA")).await;
             assert_eq!(refused, 403);
@@ -121,23 +110,23 @@ async fn bring_about(bench: &Bench, event: E) -> bool {
         }
         E::ActRefused => drop(bench.device.cancel().await.unwrap_err()),
         E::ReprovisioningStarted => {
-            provision(bench).await;
+            bench.provision().await;
             deprovision(bench, PIN).await.unwrap();
             bench.open().await;
         }
         E::Deprovisioned => {
-            provision(bench).await;
+            bench.provision().await;
             deprovision(bench, PIN).await.unwrap();
         }
         E::AdministratorRefused => {
             assert_eq!(deprovision(bench, "wrong").await, Err(C::AdminRequired));
         }
         E::ConfigurationRead => {
-            provision(bench).await;
+            bench.provision().await;
             bench.device.read_configuration(PEER).await.unwrap();
         }
         E::CredentialsRead => {
-            provision(bench).await;
+            bench.provision().await;
             bench.device.read_credentials(PEER).await.unwrap();
         }
         E::FormerKeyKept | E::FormerKeyDestroyed => {
@@ -307,7 +296,7 @@ async fn refuse(bench: &Bench, code: C) -> Found {
             Found::Failed
         }
         C::AlreadyProvisioned => {
-            provision(bench).await;
+            bench.provision().await;
             let id = &bench.blueprint.device_id;
             let refused = bench.device.generate_provisioning_qr_code(id, LOOPBACK).await;
             assert_eq!(refused.unwrap_err().code(), code);
@@ -414,7 +403,7 @@ async fn a_code_that_was_right_is_recorded_also_where_a_later_check_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_read_with_who_changed_them_and_when() {
     let bench = Bench::new().await;
-    provision(&bench).await;
+    bench.provision().await;
     let installed = bench.device.get_status().await.installed.unwrap();
     let active = bench.device.read_configuration(PEER).await.unwrap();
     assert_eq!(active.settings.values(), &installed.settings);
@@ -444,7 +433,7 @@ async fn reads_are_recorded_before_they_are_answered_and_do_not_fill_the_audit()
     let bench = Bench::new().await;
     let refused = bench.device.read_credentials(PEER).await.unwrap_err();
     assert_eq!(refused.code(), C::NotProvisioned);
-    provision(&bench).await;
+    bench.provision().await;
     let before = records(&bench).await.len();
     for _ in 0..200 {
         bench.device.read_credentials(PEER).await.unwrap();
@@ -464,7 +453,7 @@ async fn reads_are_recorded_before_they_are_answered_and_do_not_fill_the_audit()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_counted_is_recorded_when_the_service_stops_and_when_everything_is_taken_away() {
     let bench = Bench::new().await;
-    provision(&bench).await;
+    bench.provision().await;
     for _ in 0..3 {
         bench.device.read_credentials(PEER).await.unwrap();
     }

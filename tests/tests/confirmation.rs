@@ -6,32 +6,21 @@ use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use zmon_domain::access::Peer;
 use zmon_domain::audit::AuditEvent;
-use zmon_domain::checks::Demands;
 use zmon_domain::confirmation::CONFIRMATION_TIME;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::machine::Persisted;
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::status::{Phase, ProvisioningStatus as Status};
+use zmon_payload_envelope::sha256;
 use zmon_ports::{PendingConfirmation, ProvisioningService};
 use zmon_testkit::https_client::HttpAnswer;
 use zmon_testkit::skip::skip;
-use zmon_tests::bench::{Bench, assert_refused, push, until};
+use zmon_tests::bench::{Bench, CONFIRMATION, assert_refused, push, until};
+use zmon_tests::device::PEER;
 use zmon_tests::programs::{Programs, Service, program, run, said};
-
-const CONFIRMATION: Demands = Demands {
-    confirmation: true,
-    connection_test: false,
-};
-const PERSON: Peer = Peer {
-    uid: 1000,
-    gid: 1001,
-    pid: Some(1002),
-};
 
 /// A device that asks, a push that waits for the answer, and what the person sees.
 struct Asked {
@@ -91,14 +80,13 @@ async fn a_person_sees_what_the_station_sees_accepts_and_the_push_succeeds() {
     assert_eq!(request.sender, Some("127.0.0.1".parse().unwrap()));
     assert_eq!(request.server_url.as_str(), "https://central.example.org:8444");
     assert_eq!(request.device_label.as_str(), "ICU-MON-04");
-    let sha256 = digest(&SHA256, &asked.body);
-    let first = u64::from_be_bytes(sha256.as_ref()[..8].try_into().unwrap());
+    let first = u64::from_be_bytes(sha256(&asked.body).as_bytes()[..8].try_into().unwrap());
     assert_eq!(request.comparison.to_string(), format!("{:04}", first % 10_000));
     assert_eq!(asked.pending.expires_in_seconds, 60);
     assert!(!asked.push.is_finished());
 
     let device = &asked.bench.device;
-    device.answer_confirmation(true, Some(PERSON)).await.unwrap();
+    device.answer_confirmation(true, Some(PEER)).await.unwrap();
     let answer = (&mut { asked.push }).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.json());
     assert_eq!(device.get_status().await.status, Status::Provisioned);

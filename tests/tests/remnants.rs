@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use zmon_domain::identity::DeviceId;
 use zmon_ports::{KeySource, ProvisioningService};
 use zmon_sqlcipher_certstore::{FileKeySource, unwrap};
-use zmon_tests::bench::{Bench, push, until};
+use zmon_tests::bench::{Bench, until};
 use zmon_tests::device::{PIN, administrator};
 use zmon_tests::station::Station;
 
@@ -111,16 +111,11 @@ fn found_in(state: &Path, hunts: &[Hunt]) -> Vec<String> {
     found
 }
 
-async fn provision(bench: &Bench) {
-    let qr = bench.open().await;
-    assert_eq!(push(&qr, bench.body(&qr)).await.status, 200);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_file_of_the_state_holds_a_piece_of_what_was_taken_away() {
     for station in [Station::hmac as fn(&DeviceId) -> Station, Station::ed25519] {
         let bench = Bench::with(station).await;
-        provision(&bench).await;
+        bench.provision().await;
         let state = bench.directory.path();
         let secrets = secrets(&bench, state);
         let hunts = hunts(&secrets);
@@ -217,11 +212,11 @@ async fn no_block_of_the_file_system_holds_a_piece_of_what_was_taken_away() {
     let state = tempfile::tempdir_in(image.root()).unwrap();
     let mut bench = Bench::in_directory(state, Station::hmac).await;
     // Twice, so that blocks of the first time are free at the second; a restart cuts the log in between.
-    provision(&bench).await;
+    bench.provision().await;
     let first = secrets(&bench, bench.directory.path());
     bench.device.deprovision_device(administrator(PIN)).await.unwrap();
     bench.restart().await;
-    provision(&bench).await;
+    bench.provision().await;
     let state = bench.directory.path().to_owned();
     let second = secrets(&bench, &state);
     let key_of = |secrets: &[(&str, Vec<u8>)]| secrets[4].1.clone();

@@ -115,11 +115,21 @@ impl CertificateAuthority {
     /// A server certificate for this host, to be pinned, and its key.
     ///
     /// # Errors
-    /// Where no key can be made.
+    /// Where no certificate that monitors accept can name the host, or no key can be made.
     pub fn issue_server(&self, host: &ServerHost) -> Result<Issued, Fault> {
         let (name, alternative) = match host {
             ServerHost::Address(address) => (address.to_string(), SanType::IpAddress(IpAddr::clone(address))),
-            ServerHost::Name(name) => (name.clone(), SanType::DnsName(name.as_str().try_into().map_err(fault)?)),
+            // URLs may have such hosts, certificates may not (RFC 5280, 4.2.1.6).
+            ServerHost::Name(name) if name.contains('_') => {
+                return Err(fault(
+                    "a certificate cannot name a host with an underscore; give it another name",
+                ));
+            }
+            ServerHost::Name(name) => {
+                // The root's dot is no part of a name in a certificate.
+                let name = name.trim_end_matches('.');
+                (name.into(), SanType::DnsName(name.try_into().map_err(fault)?))
+            }
         };
         let mut params = params(&name, LEAF_LIFETIME);
         params.subject_alt_names = vec![alternative];

@@ -98,6 +98,7 @@ pub mod receipt;
 mod retired;
 pub mod scan;
 mod station;
+mod values;
 
 pub use fault::{Family, Fault, FaultCode};
 pub use retired::Retired;

@@ -1,7 +1,6 @@
 //! The station as one value: every act of the protocol, with the list of retired devices in front of it.
 
 use std::path::Path;
-
 use std::time::Duration;
 
 use zmon_domain::identity::DeviceId;

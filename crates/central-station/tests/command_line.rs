@@ -148,6 +148,9 @@ fn it_issues_for_a_name_or_an_address_and_nothing_else() {
         let output = site.run(&["issue-server", good, "--out", &format!("server-{number}")]);
         assert!(output.status.success(), "{good}: {output:?}");
     }
+    let output = site.run(&["issue-server", "central_1.example.org", "--out", "bad"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(text(&output.stderr).contains("an underscore"), "{output:?}");
     for bad in [
         "",
         "a b",

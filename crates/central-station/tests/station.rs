@@ -12,7 +12,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use zmon_central_station::ca::CertificateAuthority;
 use zmon_central_station::home::{AnchorKind, Home};
 use zmon_central_station::push::{Answer, Patience, push};
@@ -191,12 +191,12 @@ fn its_certificates_say_what_the_protocol_wants() {
     assert_eq!(client.subject().to_string(), "CN=ZM-1");
 
     let server = ca
-        .issue_server(&ServerHost::Name("central.example.org".into()))
+        .issue_server(&ServerHost::Name("central.example.org.".into()))
         .unwrap();
     let (_, server) = X509Certificate::from_der(&server.der).unwrap();
     assert!(server.extended_key_usage().unwrap().unwrap().value.server_auth);
     let names = server.subject_alternative_name().unwrap().unwrap();
-    assert_eq!(names.value.general_names.len(), 1);
+    assert_eq!(names.value.general_names, [GeneralName::DNSName("central.example.org")]);
 }
 
 fn pem_der(pem: &str) -> Vec<u8> {

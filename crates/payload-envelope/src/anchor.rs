@@ -1,3 +1,5 @@
+//! What a device trusts, of which it has exactly one.
+
 use core::fmt;
 
 use zmon_domain::secret::SecretBytes;

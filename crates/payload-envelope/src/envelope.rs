@@ -1,3 +1,5 @@
+//! The port's adapter: the device's half.
+
 use core::fmt;
 
 use josekit::jws::JwsSigner;

@@ -1,3 +1,5 @@
+//! Why something is refused, in words that may be said to anyone.
+
 use core::fmt;
 
 /// What this crate refuses, and why. Holds no secret and no received value.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::mpsc::channel;
 
-use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
 use zmon_domain::identity::DeviceId;
-use zmon_domain::pairing::Sha256Digest;
 use zmon_domain::qr::QrFields;
 use zmon_domain::status::ProvisioningStatus as Status;
+use zmon_payload_envelope::sha256;
 use zmon_testkit::pki::{DAY, Identity, Key, KeyType, Pki, Template, Texts};
 use zmon_tests::station::{SERVER_HOST, Station};
 
@@ -55,8 +55,8 @@ impl Act {
 
 /// States to begin in, and the station on the other side.
 pub(crate) struct World {
-    pub(crate) station: Station,
-    much: Texts,
+    pub(crate) station: &'static Station,
+    much: &'static Texts,
     states: TempDir,
     /// What these states hold; nothing before the first start.
     old: BTreeMap<Act, Snapshot>,
@@ -71,26 +71,15 @@ pub(crate) struct Performed {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let mut station = Station::hmac(&DeviceId::parse(DEVICE).unwrap());
-        // The fixtures are valid around a day in the future; these are valid now.
-        let earlier = |template: &mut Template| template.not_before -= 365 * DAY;
-        let ca = Template::ca("Ward CA")
-            .but(earlier)
-            .self_signed(Key::new(KeyType::P256));
-        station.pki = Pki {
-            client: Template::client(DEVICE).but(earlier).issued_by(&ca),
-            server: Template::server(SERVER_HOST).but(earlier).issued_by(&ca),
-            ca,
-        };
-        let much = much(earlier);
         let states = tempfile::tempdir().unwrap();
+        let (station, much) = station();
         let mut world = Self {
             station,
             much,
             states,
             old: BTreeMap::new(),
         };
-        let site = Site::new(&world.station);
+        let site = Site::new(world.station);
         fs::create_dir(world.before(Act::FirstStart)).unwrap();
         let make = |act: Act, then: &[Act]| {
             let mut performed = world.perform(act, &site, None);
@@ -199,6 +188,25 @@ impl World {
     }
 }
 
+/// The station of every world, and as much as a payload may hold. Made once: keys of that size take their time.
+fn station() -> &'static (Station, Texts) {
+    static STATION: OnceLock<(Station, Texts)> = OnceLock::new();
+    STATION.get_or_init(|| {
+        let mut station = Station::hmac(&DeviceId::parse(DEVICE).unwrap());
+        // The fixtures are valid around a day in the future; these are valid now.
+        let earlier = |template: &mut Template| template.not_before -= 365 * DAY;
+        let ca = Template::ca("Ward CA")
+            .but(earlier)
+            .self_signed(Key::new(KeyType::P256));
+        station.pki = Pki {
+            client: Template::client(DEVICE).but(earlier).issued_by(&ca),
+            server: Template::server(SERVER_HOST).but(earlier).issued_by(&ca),
+            ca,
+        };
+        (station, much(earlier))
+    })
+}
+
 /// Eight roots and a client with RSA keys of 4096 bits.
 fn much(earlier: impl Fn(&mut Template) + Copy) -> Texts {
     // The making of a key takes its time, so there are two.
@@ -222,12 +230,6 @@ fn much(earlier: impl Fn(&mut Template) + Copy) -> Texts {
         ca_certificate: roots.iter().map(Identity::pem).collect(),
         server_certificate: Some(server.pem()),
     }
-}
-
-fn sha256(bytes: &[u8]) -> Sha256Digest {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    Sha256Digest::new(hash)
 }
 
 /// The status that stands in a device's answer, as a persisted one.

@@ -66,7 +66,7 @@ fn it_answers_storage_error_and_loses_nothing_where_a_write_or_sync_fails() {
     }
     let _turn = my_turn();
     let world = World::new();
-    let recorder = Site::new(&world.station);
+    let recorder = Site::new(world.station);
     let mut work = Vec::new();
     for act in [Act::FirstStart, Act::Provision, Act::Rotate, Act::Deprovision] {
         let tracer = Tracer::recording(&recorder.path("trace"));
@@ -223,7 +223,7 @@ fn storage_error(answer: &HttpAnswer) -> Result<(), String> {
 #[test]
 fn it_says_why_it_does_not_start_on_a_read_only_file_system() {
     let world = World::new();
-    let site = Site::new(&world.station);
+    let site = Site::new(world.station);
     let state = site.state();
     let Some(disk) = Mount::new(&state, 4 * 1024) else {
         return skip("a read-only file system", "a file system cannot be mounted here");
@@ -248,7 +248,7 @@ fn it_does_not_start_with_a_store_of_another_user() {
         return skip("a store of another user", "only root gives files away");
     }
     let world = World::new();
-    let site = Site::new(&world.station);
+    let site = Site::new(world.station);
     copy(&world.before(Act::Deprovision), &site.state());
     let database = site.state().join("store.db");
     std::os::unix::fs::chown(&database, Some(65_534), None).unwrap();

@@ -41,7 +41,7 @@ fn taken(site: &Site) -> Snapshot {
 fn it_provisions_changes_its_key_and_is_deprovisioned_on_a_full_disk() {
     let _turn = my_turn();
     let world = World::new();
-    let site = Site::new(&world.station);
+    let site = Site::new(world.station);
     let state = site.state();
     let Some(disk) = Mount::new(&state, DISK) else {
         return skip("provisioning on a full disk", "a file system cannot be mounted here");
@@ -86,7 +86,7 @@ fn it_provisions_changes_its_key_and_is_deprovisioned_on_a_full_disk() {
 #[test]
 fn it_opens_no_pairing_on_a_full_disk_without_the_room_kept_free() {
     let world = World::new();
-    let site = Site::new(&world.station);
+    let site = Site::new(world.station);
     let state = site.state();
     let Some(disk) = Mount::new(&state, DISK) else {
         return skip("a full disk without reserve", "a file system cannot be mounted here");
@@ -113,7 +113,7 @@ fn it_opens_no_pairing_on_a_full_disk_without_the_room_kept_free() {
 #[test]
 fn it_gives_strangers_none_of_the_room_and_keeps_counting_them() {
     let world = World::new();
-    let site = Site::new(&world.station);
+    let site = Site::new(world.station);
     let state = site.state();
     let Some(disk) = Mount::new(&state, DISK) else {
         return skip("strangers on a full disk", "a file system cannot be mounted here");

@@ -35,7 +35,7 @@ fn it_is_old_or_new_after_a_kill_at_every_change() {
     }
     let _turn = my_turn();
     let world = World::new();
-    let recorder = Site::new(&world.station);
+    let recorder = Site::new(world.station);
     let mut cuts = Vec::new();
     for act in Act::ALL {
         let tracer = Tracer::recording(&recorder.path("trace"));
@@ -82,7 +82,7 @@ pub(crate) fn side_by_side<W: Sync, A: Send>(
     std::thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
-                let site = Site::new(&world.station);
+                let site = Site::new(world.station);
                 while let Some((index, item)) = {
                     let index = next.fetch_add(1, Ordering::SeqCst);
                     work.get(index).map(|item| (index, item))

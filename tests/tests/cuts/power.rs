@@ -310,7 +310,7 @@ fn it_is_old_or_new_after_any_power_loss_and_what_was_acknowledged_is_there() {
     }
     let _turn = my_turn();
     let world = World::new();
-    let recorder = Site::new(&world.station);
+    let recorder = Site::new(world.station);
     let mut total = 0;
     for act in Act::ALL {
         let recording = Recording::of(act, &world, &recorder);
@@ -335,7 +335,7 @@ fn it_would_show_lost_acknowledgements_and_torn_states() {
     }
     let _turn = my_turn();
     let world = World::new();
-    let recorder = Site::new(&world.station);
+    let recorder = Site::new(world.station);
     let recording = Recording::of(Act::Provision, &world, &recorder);
     let (_, wrong) = all_wrong(&world, &recording, Honours::NoSync);
     assert!(

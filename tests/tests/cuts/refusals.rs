@@ -29,7 +29,7 @@ fn damage(file: &Path, at: usize) {
 #[test]
 fn it_does_not_start_says_why_and_changes_nothing() {
     let world = World::new();
-    let site = Site::new(&world.station);
+    let site = Site::new(world.station);
     let state = site.state();
     let database = state.join("store.db");
     let key = state.join("store.db-key");
@@ -72,7 +72,7 @@ fn it_does_not_start_says_why_and_changes_nothing() {
 #[test]
 fn it_answers_storage_error_where_a_page_is_damaged_and_lives_on() {
     let world = World::new();
-    let site = Site::new(&world.station);
+    let site = Site::new(world.station);
     let before = world.before(Act::Deprovision);
     let pages = fs::metadata(before.join("store.db")).unwrap().len() as usize / PAGE;
     let (mut at_start, mut at_use) = (0, 0);

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,17 +14,17 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use zmon_domain::identity::{DeviceId, SerialNumber};
-use zmon_domain::pairing::{PairingCode, SessionPublicKey, TlsPin};
 use zmon_domain::qr::QrFields;
-use zmon_domain::time::Timestamp;
 use zmon_payload_envelope::TrustAnchor;
 use zmon_testkit::https_client::{HttpAnswer, HttpsClient};
+use zmon_tests::programs::{free_port, program};
+use zmon_tests::qr;
 use zmon_tests::station::Station;
 
 use crate::trace::Tracer;
 
 pub(crate) const DEVICE: &str = "ZM-ICU-MON-04";
+const PROGRAM: &str = "zmon-provision";
 const PIN: &str = "cuts-pin-7203";
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,11 +52,7 @@ impl Site {
             panic!("these stations have derived keys");
         };
         site.write("trust", &Base64UrlUnpadded::encode_string(device_key.expose()));
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let here = site.directory.path().display();
         site.write(
             "config.toml",
@@ -101,7 +96,7 @@ impl Site {
 
     /// The program with this site's configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(program(PROGRAM));
         command.env_clear().args(self.arguments(arguments)).stdin(Stdio::null());
         command
     }
@@ -117,7 +112,7 @@ impl Site {
         let mut command = match tracer {
             None => self.command(arguments),
             Some(tracer) => {
-                let mut command = tracer.command(&program());
+                let mut command = tracer.command(&program(PROGRAM));
                 command.args(self.arguments(arguments));
                 command
             }
@@ -144,20 +139,7 @@ impl Site {
     /// Reads the picture on the screen.
     pub(crate) fn scan(&self) -> Result<QrFields, Ended> {
         let picture = self.control("GET", "/v1/pairing/qr.png", "")?;
-        let mut prepared = rqrr::PreparedImage::prepare(image::load_from_memory(&picture.body).unwrap().to_luma8());
-        let content = prepared.detect_grids()[0].decode().unwrap().1;
-        let read: Value = serde_json::from_str(&content).unwrap();
-        let text = |name: &str| read[name].as_str().unwrap();
-        Ok(QrFields {
-            device_id: DeviceId::parse(text("deviceId")).unwrap(),
-            serial_number: SerialNumber::parse(text("serialNumber")).unwrap(),
-            ip_address: text("ipAddress").parse().unwrap(),
-            port: u16::try_from(read["port"].as_u64().unwrap()).unwrap(),
-            pairing_code: PairingCode::parse(text("pairingCode")).unwrap(),
-            timestamp: Timestamp::from_millis(read["timestamp"].as_u64().unwrap()),
-            key: SessionPublicKey::from_base64url(text("key")).unwrap(),
-            pin: TlsPin::from_base64url(text("pin")).unwrap(),
-        })
+        Ok(qr::fields(&qr::text(&picture.body)))
     }
 
     /// Pushes to the session's listener; there is an answer, whole, or none.
@@ -223,14 +205,6 @@ impl Site {
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
-}
-
-/// The device's program, built beside this test.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("zmon-provision");
-    assert!(path.exists(), "build it first: cargo build --workspace --bins");
-    path
 }
 
 /// What `to` holds is replaced by a copy of what `from` holds.

@@ -10,19 +10,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use zmon_tests::programs::{program, run};
 
 /// Each of these on every fortieth monitor.
 const FAULTS: [&str; 4] = ["refuse:SignatureInvalid", "drop-answer", "full-disk", "wrong-pin"];
 /// How long the simulator may be silent on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A program of this workspace, built beside this test.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join(name);
-    assert!(path.exists(), "build it first: cargo build --workspace --bins");
-    path
-}
 
 /// A fleet that shows its QR codes, and the folder of its station.
 pub(crate) struct Fleet {
@@ -47,12 +40,9 @@ impl Fleet {
     pub(crate) fn with(count: usize, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
-        let made = Command::new(program("zmon-station"))
+        run(Command::new(program("zmon-station"))
             .args(["init", "--name", "Ward", "--home"])
-            .arg(&home)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+            .arg(&home));
         let mut command = Command::new(program("zmon-provision"));
         command
             .args(["simulate-device", "--json", "--count", &count.to_string()])

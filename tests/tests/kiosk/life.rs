@@ -1,22 +1,21 @@
 //! The device's own program with the real station, seen through the page.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use zmon_domain::identity::DeviceId;
-use zmon_domain::pairing::{SessionPublicKey, TlsPin};
 use zmon_domain::secret::{SecretBytes, SecretText};
 use zmon_payload_envelope::keys::derive_device_key;
 use zmon_payload_envelope::seal::{SigningKey, sign_and_seal};
 use zmon_testkit::https_client::HttpsClient;
-use zmon_tests::programs::{DEVICE, PIN, Programs, Service, run, said};
+use zmon_tests::programs::{DEVICE, PIN, Programs, Service, free_port, run, said};
+use zmon_tests::qr;
 
 use crate::screen::{LARGE, SMALL, Screen, Size};
 
@@ -30,7 +29,7 @@ struct Monitor {
 impl Monitor {
     fn start(more: &str) -> Self {
         let programs = Programs::commissioned();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let run = programs.at("run");
         let group = fs::metadata(&run).unwrap().gid();
         programs.configure(&format!(
@@ -231,25 +230,13 @@ fn it_says_what_failed_why_and_what_to_do_next() {
 
 /// Sealed for the code on the screen, and signed with a key that the monitor does not trust.
 fn push_by_another_station(picture: &Path) {
-    let mut prepared = rqrr::PreparedImage::prepare(image::open(picture).unwrap().to_luma8());
-    let text = prepared.detect_grids()[0].decode().unwrap().1;
-    let qr: Value = serde_json::from_str(&text).unwrap();
-    let bytes = |member: &str| -> [u8; 32] {
-        let bytes = Base64UrlUnpadded::decode_vec(qr[member].as_str().unwrap()).unwrap();
-        bytes.try_into().unwrap()
-    };
+    let qr = qr::fields(&qr::text_in(picture));
     let device_key = derive_device_key(&SecretBytes::take(&mut [77; 32]), &DeviceId::parse(DEVICE).unwrap());
-    let session = SessionPublicKey::new(bytes("key"));
-    let body = sign_and_seal(
-        &SecretText::new("{}".into()),
-        &SigningKey::Hmac { device_key },
-        &session,
-    )
-    .unwrap();
-    let port = u16::try_from(qr["port"].as_u64().unwrap()).unwrap();
-    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let nothing = SecretText::new("{}".into());
+    let body = sign_and_seal(&nothing, &SigningKey::Hmac { device_key }, &qr.key).unwrap();
+    let to = SocketAddr::new(qr.ip_address, qr.port);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let answer = runtime.block_on(HttpsClient::new(TlsPin::new(bytes("pin"))).push(to, body));
+    let answer = runtime.block_on(HttpsClient::new(qr.pin).push(to, body));
     assert_eq!(answer.unwrap().status, 401);
 }
 

@@ -1,13 +1,12 @@
 //! Other users of the device, who reach loopback as well as the kiosk's browser does.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use zmon_testkit::skip::skip;
-use zmon_tests::programs::{Programs, run, said};
+use zmon_tests::programs::{Programs, free_port, run, said};
 
 /// Numbers that stand for nobody on this machine.
 const SOMEBODY: u32 = 54_331;
@@ -31,7 +30,7 @@ fn it_is_for_the_kiosks_group_alone() {
     fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o711)).unwrap();
     let programs = Programs::with_group(directory, &there.gid().to_string());
     fs::set_permissions(programs.at("run"), PermissionsExt::from_mode(0o755)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let start_file = programs.at("run/kiosk.html");
     programs.configure(&format!(
         "[kiosk]\ngroup = \"{KIOSK_GROUP}\"\nport = {port}\nstart_file = \"{}\"\n",

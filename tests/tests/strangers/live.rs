@@ -10,9 +10,10 @@ use zmon_domain::secret::SecretBytes;
 use zmon_payload_envelope::keys::{derive_device_key, derive_qr_key, qr_mac};
 use zmon_testkit::pki::KeyType;
 use zmon_testkit::skip::skip;
-
-use crate::site::{Anchor, DEVICE, Site, key_text, said, station, succeed, with};
 use zmon_tests::kit::{Lines, Node, Python, repository};
+use zmon_tests::programs::{run, said, spoken};
+
+use crate::site::{Anchor, DEVICE, Site, key_text, station, with};
 
 const KEY: [u8; 32] = [29; 32];
 
@@ -79,11 +80,9 @@ impl Strangers {
         site.write("qr", &qr);
         let [body, other, receipt] = ["body", "other", "receipt"].map(|name| site.path(name));
         for file in [&body, &other] {
-            succeed(
-                options(&mut self.seal(client, site), &issued)
-                    .arg("--save-body")
-                    .arg(file),
-            );
+            run(options(&mut self.seal(client, site), &issued)
+                .arg("--save-body")
+                .arg(file));
         }
         assert_ne!(site.read("body"), site.read("other"), "every seal is fresh");
 
@@ -95,7 +94,7 @@ impl Strangers {
                 .arg("--qr")
                 .arg(site.path("wrong"))
                 .output();
-            let words = said(&outcome.unwrap());
+            let words = spoken(&outcome.unwrap());
             assert!(words.contains("mac is missing or wrong"), "{client:?}: {words}");
         }
 
@@ -106,14 +105,14 @@ impl Strangers {
             first,
             "the same body gets the same receipt"
         );
-        let refused = said(&self.push(client, site, "qr", &other));
+        let refused = spoken(&self.push(client, site, "qr", &other));
         assert!(
             refused.contains("409") && refused.contains("AlreadyProvisioned"),
             "{client:?}: {refused}"
         );
 
         site.restart();
-        let kept = succeed(&mut site.device(&["status", "--receipt"]));
+        let kept = said(&mut site.device(&["status", "--receipt"]));
         assert_eq!(kept.trim(), first, "the receipt outlives a restart");
         site.write("receipt", &first);
         self.everybody_verifies(&site.path("station"), &receipt, &body, &certificate);
@@ -147,7 +146,7 @@ impl Strangers {
             let outcome = self.push(client, site, "wrong", body);
             assert!(!outcome.status.success(), "{client:?} got no answer");
             let bytes = host.ask(&json!({}))["bytes"].as_u64().unwrap();
-            (bytes, said(&outcome).to_lowercase())
+            (bytes, spoken(&outcome).to_lowercase())
         };
         let (bytes, words) = meets(false);
         assert_eq!(bytes, 0, "{client:?} must not say anything");
@@ -208,7 +207,7 @@ impl Strangers {
         assert!(
             outcome.status.success(),
             "{client:?}: {} {}",
-            said(&outcome),
+            spoken(&outcome),
             site.read("log")
         );
         if client == Client::Curl {
@@ -238,13 +237,13 @@ impl Strangers {
 
     pub(crate) fn everybody_verifies(&self, home: &Path, receipt: &Path, body: &Path, certificate: &Path) {
         for outcome in self.verifiers(home, receipt, body, certificate) {
-            assert!(outcome.status.success(), "{}", said(&outcome));
+            assert!(outcome.status.success(), "{}", spoken(&outcome));
         }
     }
 
     pub(crate) fn nobody_verifies(&self, what: &str, home: &Path, receipt: &Path, body: &Path, certificate: &Path) {
         for outcome in self.verifiers(home, receipt, body, certificate) {
-            let words = said(&outcome);
+            let words = spoken(&outcome);
             assert!(
                 !outcome.status.success() && words.contains("he receipt"),
                 "{what}: {words}"

@@ -10,10 +10,11 @@ use zmon_testkit::pki::Identity;
 use zmon_testkit::skip::skip;
 use zmon_tests::bench::{Bench, is_closed, push, until};
 use zmon_tests::device::LOOPBACK;
+use zmon_tests::programs::{program, said};
 use zmon_tests::station::Station;
 
 use crate::live::Strangers;
-use crate::site::{key_text, program, succeed, write_private};
+use crate::site::{key_text, write_private};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_outlives_the_grace_period_and_everybody_verifies_it() {
@@ -48,7 +49,7 @@ async fn after_grace(strangers: &Strangers, station: fn(&DeviceId) -> Station, k
         std::future::pending(),
     ));
     let mut status = Command::new(program("zmon-provision"));
-    let receipt = succeed(status.args(["status", "--receipt", "--socket"]).arg(at("control.sock")));
+    let receipt = said(status.args(["status", "--receipt", "--socket"]).arg(at("control.sock")));
     server.abort();
     assert_eq!(receipt.strip_suffix('\n'), answer["receipt"].as_str());
 

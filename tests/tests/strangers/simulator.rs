@@ -7,8 +7,10 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use zmon_tests::programs::program;
+use zmon_tests::qr;
 
-use crate::site::{program, qr_text, write_private};
+use crate::site::write_private;
 
 /// Simulated monitors that show their QR codes.
 pub(crate) struct Simulator {
@@ -50,7 +52,7 @@ impl Simulator {
 
     /// The text in a monitor's QR code.
     pub(crate) fn qr(&self, device_id: &str) -> String {
-        qr_text(&self.picture(device_id))
+        qr::text_in(&self.picture(device_id))
     }
 
     fn picture(&self, device_id: &str) -> PathBuf {

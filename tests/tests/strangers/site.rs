@@ -1,16 +1,16 @@
 //! The device's own binary, commissioned in a folder of its own, and a station's folder beside it.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tempfile::TempDir;
 use zmon_testkit::pki::{Key, KeyType, Pki, Template};
+use zmon_tests::programs::{Service, free_port, program, run, said};
+use zmon_tests::qr;
 use zmon_tests::station::SERVER_HOST;
 
 /// The vectors' device, so that their certificates fit.
@@ -24,40 +24,11 @@ pub(crate) enum Anchor {
     Ed25519,
 }
 
-/// A program of this workspace, built beside this test.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join(name);
-    assert!(path.exists(), "build it first: cargo build --workspace --bins");
-    path
-}
-
 /// `zmon-station` with this folder.
 pub(crate) fn station(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program("zmon-station"));
     command.arg("--home").arg(home).args(arguments);
     command
-}
-
-/// The output of a program that has to succeed.
-pub(crate) fn succeed(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", said(&output));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// What a program said, both ways.
-pub(crate) fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
-}
-
-struct Service(Child);
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// A commissioned device that runs.
@@ -87,12 +58,8 @@ impl Site {
         let ca = Template::ca("Strangers' CA").but(|ca| ca.not_before -= 365 * 86_400);
         site.pki.ca = ca.self_signed(Key::new(KeyType::P256));
         site.write("station/ca.pem", &site.pki.ca.pem());
-        succeed(site.station(&["derive", DEVICE, "--out"]).arg(site.path("trust")));
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        run(site.station(&["derive", DEVICE, "--out"]).arg(site.path("trust")));
+        let port = free_port();
         let here = site.directory.path().display();
         let group = fs::metadata(site.directory.path()).unwrap().gid();
         site.write(
@@ -106,7 +73,7 @@ impl Site {
             ),
         );
         site.write("pin", PIN);
-        succeed(site.device(&["admin", "set-pin", "--pin-file"]).arg(site.path("pin")));
+        run(site.device(&["admin", "set-pin", "--pin-file"]).arg(site.path("pin")));
         site.restart();
         site
     }
@@ -143,35 +110,25 @@ impl Site {
     /// Kills the service where one runs, and starts it.
     pub(crate) fn restart(&mut self) {
         self.service = None;
-        let _ = fs::remove_file(self.path("control.sock"));
-        let log = fs::File::create(self.path("log")).unwrap();
-        let mut serve = self.device(&["serve"]);
-        let child = serve.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        self.service = Some(Service(child));
-        for _ in 0..1200 {
-            if self.path("control.sock").exists() && self.device(&["status"]).output().unwrap().status.success() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("the service does not start: {}", self.read("log"));
+        let (mut serve, mut status) = (self.device(&["serve"]), self.device(&["status"]));
+        self.service = Some(Service::start(&mut serve, &mut status, &self.path("log")));
     }
 
     /// Opens pairing, and reads the picture as a scanner does.
     pub(crate) fn pair(&self) -> String {
         let png = self.path("qr.png");
-        succeed(self.device(&["pair", "--no-wait", "--png"]).arg(&png));
-        qr_text(&png)
+        run(self.device(&["pair", "--no-wait", "--png"]).arg(&png));
+        qr::text_in(&png)
     }
 
     pub(crate) fn status(&self) -> String {
-        let json = succeed(&mut self.device(&["status", "--json"]));
+        let json = said(&mut self.device(&["status", "--json"]));
         let status: Value = serde_json::from_str(&json).unwrap();
         status["status"].as_str().unwrap().into()
     }
 
     pub(crate) fn deprovision(&self) {
-        succeed(self.device(&["deprovision", "--pin-file"]).arg(self.path("pin")));
+        run(self.device(&["deprovision", "--pin-file"]).arg(self.path("pin")));
     }
 
     /// A folder as `zmon-station issue` makes it, with a client key of this kind.
@@ -183,13 +140,6 @@ impl Site {
         self.write(&format!("{folder}/key.pem"), &client.key.pkcs8_pem());
         self.path(folder)
     }
-}
-
-/// The text in a picture of a QR code.
-pub(crate) fn qr_text(picture: &Path) -> String {
-    let mut prepared = rqrr::PreparedImage::prepare(image::open(picture).unwrap().to_luma8());
-    let grids = prepared.detect_grids();
-    grids[0].decode().unwrap().1
 }
 
 /// A new or changed file for its owner alone.

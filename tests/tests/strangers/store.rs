@@ -13,10 +13,9 @@ use zmon_testkit::installation::{CA_CERTIFICATE, DEVICE_ID, SAMPLE_TIME, install
 use zmon_testkit::payload::CANARY_KEY;
 use zmon_testkit::skip::skip;
 use zmon_testkit::store::seal_with_head;
-
-use crate::site::said;
 use zmon_tests::database::tables;
 use zmon_tests::kit::Python;
+use zmon_tests::programs::spoken;
 
 const LABEL: &str = "Sample label 4711";
 
@@ -50,8 +49,8 @@ impl Home {
     /// What the stranger reads with the source's key.
     fn rows(&self, python: &Python) -> Value {
         let output = self.read_by(python, &self.path("store.key"));
-        assert!(output.status.success(), "{}", said(&output));
-        let text = said(&output);
+        assert!(output.status.success(), "{}", spoken(&output));
+        let text = spoken(&output);
         assert!(
             !text.contains("PRIVATE KEY") && !text.contains(CANARY_KEY),
             "a private key is printed"
@@ -110,15 +109,19 @@ async fn it_opens_with_sqlcipher_of_other_hands_and_the_sources_key_and_with_not
     fs::write(home.path("other.key"), [0x5a; 32]).unwrap();
     let output = home.read_by(&python, &home.path("other.key"));
     assert!(!output.status.success());
-    assert!(said(&output).contains("wrapped by another key"), "{}", said(&output));
+    assert!(
+        spoken(&output).contains("wrapped by another key"),
+        "{}",
+        spoken(&output)
+    );
 
     let mut keyless = python.script("tests/strangers/keyless.py");
     let output = keyless.arg(home.path("store.db")).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", spoken(&output));
     assert_eq!(
-        said(&output).matches("file is not a database").count(),
+        spoken(&output).matches("file is not a database").count(),
         3,
         "{}",
-        said(&output)
+        spoken(&output)
     );
 }

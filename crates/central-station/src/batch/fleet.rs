@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use csv::{Position, ReaderBuilder, StringRecord, Trim};
 use serde::Serialize;
-use zmon_domain::identity::{DeviceId, Unacceptable};
+use zmon_domain::identity::DeviceId;
 use zmon_domain::settings::{DeviceLabel, Language, MeasurementUnit, ServerUrl, SyncInterval};
 
 use crate::fault::Fault;
+use crate::values::{device, label, language, server_url, sync_interval, unit};
 
 /// Every column that a list may have; `picture` and `label` it must have.
 pub const COLUMNS: [&str; 8] = [
@@ -164,20 +165,17 @@ impl<R: std::io::Read> Fleet<R> {
             faults: Vec::new(),
         };
         let picture = cells.required("picture", |text| Ok::<_, String>(self.folder.join(text)));
-        let label = cells.required("label", |text| stated(DeviceLabel::parse(text)));
-        let device_id = cells.optional("device_id", |text| stated(DeviceId::parse(text)));
+        let label = cells.required("label", label);
+        let device_id = cells.optional("device_id", device);
         let server_url = cells
-            .optional("server_url", |text| stated(ServerUrl::parse(text)))
+            .optional("server_url", server_url)
             .or_else(|| self.defaults.server_url.clone());
         if server_url.is_none() && cells.cell("server_url").is_empty() {
             cells.fault("server_url", "is empty, and there is no --server-url".into());
         }
-        let sync_interval = cells.optional("sync_interval", |text| {
-            let seconds: i128 = text.parse().map_err(|_| "must be a number of seconds, 1 to 3600")?;
-            stated(SyncInterval::from_seconds(seconds))
-        });
-        let measurement_unit = cells.optional("unit", |text| stated(MeasurementUnit::parse(text)));
-        let language = cells.optional("language", |text| stated(Language::parse(text)));
+        let sync_interval = cells.optional("sync_interval", sync_interval);
+        let measurement_unit = cells.optional("unit", unit);
+        let language = cells.optional("language", language);
         let server_certificate = cells.optional("server_cert", |text| Ok(self.folder.join(text)));
         match (picture, label, server_url) {
             (Some(picture), Some(label), Some(server_url)) if cells.faults.is_empty() => Ok(Row {
@@ -263,8 +261,4 @@ impl<R> Cells<'_, R> {
         }
         self.optional(column, parse)
     }
-}
-
-fn stated<T>(value: Result<T, Unacceptable>) -> Result<T, String> {
-    value.map_err(|fault| fault.to_string())
 }

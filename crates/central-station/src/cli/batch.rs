@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::batch::{Defaults, Options, Progress, Waiting, run, validate};
 use crate::push::Patience;
+use crate::values::{language, server_url, sync_interval, unit};
 use crate::{Fault, FaultCode, Station};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use zmon_domain::settings::{Language, MeasurementUnit, ServerUrl, SyncInterval};
 
-use super::{Failure, Outcome, Report, language, printable, server_url, sync_interval, unit};
+use super::{Failure, Outcome, Report, printable};
 
 /// Some devices are not provisioned.
 const SOME_FAILED: u8 = 9;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::Station;
 use crate::ca::now;
 use crate::check::{Against, Findings, check};
+use crate::values::device;
 use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -12,7 +13,7 @@ use zmon_domain::identity::DeviceId;
 use zmon_domain::time::Timestamp;
 
 use super::commands::{read, read_text};
-use super::{Outcome, Report, device};
+use super::{Outcome, Report};
 
 /// A device would object.
 const OBJECTIONS: u8 = 8;

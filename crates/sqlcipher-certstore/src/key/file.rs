@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 use zmon_ports::{KeySource, KeySourceFault, WrappingKey};
 
+use super::KEY_LENGTH;
 use crate::files;
 use crate::wrapped::fill_random;
-
-const KEY_LENGTH: usize = 32;
 
 /// The wrapping key in a file of its own: exactly 32 raw bytes, mode 0600, no symbolic link.
 ///

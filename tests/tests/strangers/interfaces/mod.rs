@@ -14,9 +14,10 @@ use zmon_payload_envelope::keys::derive_device_key;
 use zmon_payload_envelope::seal::{SigningKey, sign_and_seal};
 use zmon_testkit::pki::KeyType;
 use zmon_testkit::skip::skip;
-
-use crate::site::{Site, succeed, with};
 use zmon_tests::kit::{Lines, Python};
+use zmon_tests::programs::run;
+
+use crate::site::{Site, with};
 
 const MASTER: [u8; 32] = [37; 32];
 const CONFIGURE: &str = "/provisioning/configure";
@@ -130,6 +131,6 @@ fn good_body(judge: &Judge, site: &Site, name: &str) -> String {
             ("--client", &issued),
         ],
     );
-    succeed(&mut seal);
+    run(&mut seal);
     site.read(name)
 }
