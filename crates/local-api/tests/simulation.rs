@@ -1,14 +1,12 @@
 //! The path of `simulate_provisioning`: there in programs for development, on the control socket alone.
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use zmon_domain::identity::DeviceId;
 use zmon_local_api::{PairingDefaults, serve, serve_application};
-use zmon_testkit::fake_service::{Apply, Call, FakeService};
+use zmon_testkit::fake_service::FakeService;
 
 /// Status and document of what the service says to this body, on the control socket or on the application's.
 async fn simulate(service: &FakeService, control: bool, body: &str) -> (u16, Value) {
@@ -45,38 +43,45 @@ const BODY: &str = r#"{ "pauseMillis": 250, "payload": { "deviceLabel": "Bed 7",
                         "deviceLabel": "Bed 8", "z": null } }"#;
 
 #[cfg(feature = "simulation")]
-#[tokio::test]
-async fn hands_on_every_member_in_its_order_and_says_who_asked() {
-    let service = FakeService::new();
-    service.apply_with(Apply::install());
-    let (status, answer) = simulate(&service, true, BODY).await;
-    assert_eq!(status, 200, "{answer}");
-    assert!(answer["receipt"].is_string(), "{answer}");
-    let calls = service.calls();
-    let [Call::Simulate(names, by, pause)] = calls.as_slice() else {
-        panic!("{calls:?}");
-    };
-    assert_eq!(names, &["deviceLabel", "syncInterval", "x", "y", "deviceLabel", "z"]);
-    assert_eq!((by.pid, *pause), (Some(std::process::id()), Duration::from_millis(250)));
-}
+mod in_a_program_for_development {
+    use std::time::Duration;
 
-#[cfg(feature = "simulation")]
-#[tokio::test]
-async fn refuses_what_is_no_request_and_repeats_nothing_of_it() {
-    let service = FakeService::new();
-    for body in [
-        "",
-        "{}",
-        r#"{ "payload": "canary" }"#,
-        r#"{ "payload": {}, "canary": 1 }"#,
-        r#"{ "payload": {}, "pauseMillis": 10001 }"#,
-        r#"{ "payload": {}, "pauseMillis": -1 }"#,
-    ] {
-        let (status, problem) = simulate(&service, true, body).await;
-        assert_eq!((status, &problem["code"]), (400, &json!("RequestInvalid")), "{body}");
-        assert!(!problem.to_string().contains("canary"), "{problem}");
+    use zmon_testkit::fake_service::{Apply, Call};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn hands_on_every_member_in_its_order_and_says_who_asked() {
+        let service = FakeService::new();
+        service.apply_with(Apply::install());
+        let (status, answer) = simulate(&service, true, BODY).await;
+        assert_eq!(status, 200, "{answer}");
+        assert!(answer["receipt"].is_string(), "{answer}");
+        let calls = service.calls();
+        let [Call::Simulate(names, by, pause)] = calls.as_slice() else {
+            panic!("{calls:?}");
+        };
+        assert_eq!(names, &["deviceLabel", "syncInterval", "x", "y", "deviceLabel", "z"]);
+        assert_eq!((by.pid, *pause), (Some(std::process::id()), Duration::from_millis(250)));
     }
-    assert!(service.calls().is_empty());
+
+    #[tokio::test]
+    async fn refuses_what_is_no_request_and_repeats_nothing_of_it() {
+        let service = FakeService::new();
+        for body in [
+            "",
+            "{}",
+            r#"{ "payload": "canary" }"#,
+            r#"{ "payload": {}, "canary": 1 }"#,
+            r#"{ "payload": {}, "pauseMillis": 10001 }"#,
+            r#"{ "payload": {}, "pauseMillis": -1 }"#,
+        ] {
+            let (status, problem) = simulate(&service, true, body).await;
+            assert_eq!((status, &problem["code"]), (400, &json!("RequestInvalid")), "{body}");
+            assert!(!problem.to_string().contains("canary"), "{problem}");
+        }
+        assert!(service.calls().is_empty());
+    }
 }
 
 #[tokio::test]
