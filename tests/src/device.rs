@@ -17,6 +17,7 @@ use zmon_https_inbound::{HttpsInbound, HttpsInboundConfig};
 use zmon_https_outbound::HttpsConnectionTest;
 use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
 use zmon_ports::{AdministratorCheck, Clock, Entropy, EntropyUnavailable};
+use zmon_prometheus_metrics::{About, PrometheusMetrics, TimedStore};
 use zmon_qr_render::QrImageRenderer;
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile};
 use zmon_sqlcipher_certstore::{FileKeySource, SqlcipherStore};
@@ -34,7 +35,7 @@ pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// The real adapters, but for time, chance and the administrator.
 pub type DeviceAdapters = Adapters<
-    Arc<SqlcipherStore>,
+    TimedStore<Arc<SqlcipherStore>, Arc<ManualClock>>,
     JoseEnvelope,
     WebpkiCertificateFacts,
     QrImageRenderer,
@@ -44,6 +45,7 @@ pub type DeviceAdapters = Adapters<
     OnePin,
     FakeAnchor,
     HttpsConnectionTest,
+    Arc<PrometheusMetrics>,
 >;
 
 /// A service on them.
@@ -87,8 +89,13 @@ impl Blueprint {
             port: 0,
             ..HttpsInboundConfig::default()
         };
+        let metrics = Arc::new(PrometheusMetrics::new(About {
+            version: "0.0.0",
+            commit: "test",
+            started: self.clock.wall().now,
+        }));
         let adapters = Adapters {
-            store,
+            store: TimedStore::new(store, Arc::clone(&self.clock), Arc::clone(&metrics)),
             envelope: JoseEnvelope::new(self.anchor.clone(), &self.device_id),
             certificates: WebpkiCertificateFacts,
             renderer: QrImageRenderer,
@@ -98,6 +105,7 @@ impl Blueprint {
             administrators: OnePin,
             anchor: self.anchor_place.clone(),
             connection: HttpsConnectionTest::default(),
+            measurements: metrics,
         };
         let profile = DeviceProfile {
             device_id: self.device_id.clone(),

@@ -48,6 +48,7 @@ pub type QuickDevice = CentralStationProvisioningService<
         OnePin,
         FakeAnchor,
         HttpsConnectionTest,
+        (),
     >,
 >;
 
@@ -73,6 +74,7 @@ pub async fn start(seed: u64) -> Result<QuickDevice, ProvisioningError> {
         administrators: OnePin,
         anchor: FakeAnchor::default(),
         connection: HttpsConnectionTest::default(),
+        measurements: (),
     };
     let profile = DeviceProfile {
         device_id: device_id(),

@@ -71,6 +71,7 @@ type FragileAdapters = Adapters<
     OnePin,
     FakeAnchor,
     HttpsConnectionTest,
+    (),
 >;
 
 struct Bench {
@@ -105,6 +106,7 @@ impl Bench {
             administrators: OnePin,
             anchor: FakeAnchor::default(),
             connection: HttpsConnectionTest::default(),
+            measurements: (),
         };
         let profile = DeviceProfile {
             device_id: device_id.clone(),

@@ -4,6 +4,10 @@ use zmon_domain::time::Timestamp;
 
 /// Version and commit, for people.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ZMON_COMMIT"), ")");
+/// The version alone.
+pub const NUMBER: &str = env!("CARGO_PKG_VERSION");
+/// The commit alone.
+pub const COMMIT: &str = env!("ZMON_COMMIT");
 
 const SECONDS: &str = env!("ZMON_RELEASE_DATE");
 

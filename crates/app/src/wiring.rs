@@ -16,6 +16,7 @@ use zmon_https_outbound::HttpsConnectionTest;
 use zmon_local_api::{KioskSettings, PairingDefaults};
 use zmon_payload_envelope::{JoseEnvelope, TrustAnchor};
 use zmon_ports::{Clock, ProvisioningService, StatusReport};
+use zmon_prometheus_metrics::{About, PrometheusMetrics, TimedStore};
 use zmon_qr_render::QrImageRenderer;
 use zmon_service::{Adapters, CentralStationProvisioningService, DeviceProfile, may_start};
 use zmon_sqlcipher_certstore::SqlcipherStore;
@@ -33,7 +34,7 @@ use crate::{kiosk_file, release, service_manager};
 
 /// The adapters of the device.
 type Device = Adapters<
-    Arc<SqlcipherStore>,
+    TimedStore<Arc<SqlcipherStore>, SystemClock>,
     JoseEnvelope,
     WebpkiCertificateFacts,
     QrImageRenderer,
@@ -43,6 +44,7 @@ type Device = Adapters<
     PinFile,
     AnchorFile,
     HttpsConnectionTest,
+    Arc<PrometheusMetrics>,
 >;
 
 /// Why the device could not be started or had to end.
@@ -272,8 +274,13 @@ fn device(
     store: Arc<SqlcipherStore>,
     listener: Arc<HttpsInbound<SystemClock>>,
 ) -> Device {
+    let metrics = Arc::new(PrometheusMetrics::new(About {
+        version: release::NUMBER,
+        commit: release::COMMIT,
+        started: SystemClock.wall().now,
+    }));
     Adapters {
-        store,
+        store: TimedStore::new(store, SystemClock, Arc::clone(&metrics)),
         envelope: JoseEnvelope::new(anchor, &configuration.device_id),
         certificates: WebpkiCertificateFacts,
         renderer: QrImageRenderer,
@@ -283,6 +290,7 @@ fn device(
         administrators: PinFile::new(configuration.pin_hash_file.clone()),
         anchor: anchor_file(configuration),
         connection: HttpsConnectionTest::default(),
+        measurements: metrics,
     }
 }
 

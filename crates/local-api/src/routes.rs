@@ -39,6 +39,8 @@ use crate::view::{
     ReceiptView, StatusView,
 };
 
+/// What metrics are written in.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Largest JSON object in a request.
 const JSON: Most = Most {
     bytes: 16 * 1024,
@@ -156,6 +158,7 @@ impl<S: Served> Api<S> {
         match route {
             Route::Status => Ok(self.status().await),
             Route::Health => Ok(self.health().await),
+            Route::Metrics => Ok(answer(PROMETHEUS_TEXT, self.service.metrics().await.into())),
             Route::Receipt => self.receipt().await,
             Route::OpenPairing => self.open_pairing(body).await,
             Route::CancelPairing => {

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 use zmon_domain::access::Peer;
-use zmon_ports::{AuditAccess, ConfigurationAccess, HealthAccess, ProvisioningService, SelfExamination};
+use zmon_ports::{AuditAccess, ConfigurationAccess, HealthAccess, MetricsAccess, ProvisioningService, SelfExamination};
 
 use crate::kiosk::{Kiosk, KioskSettings};
 use crate::routes::{Api, PairingDefaults};
@@ -73,12 +73,18 @@ pub async fn serve_kiosk<S: Served>(
 
 /// What is behind the API.
 pub trait Served:
-    ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + SelfExamination + Development
+    ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + MetricsAccess + SelfExamination + Development
 {
 }
 
 impl<S> Served for S where
-    S: ProvisioningService + ConfigurationAccess + AuditAccess + HealthAccess + SelfExamination + Development
+    S: ProvisioningService
+        + ConfigurationAccess
+        + AuditAccess
+        + HealthAccess
+        + MetricsAccess
+        + SelfExamination
+        + Development
 {
 }
 

@@ -3,7 +3,7 @@
 
 use hyper::{Method, StatusCode};
 #[cfg(feature = "openapi")]
-use zmon_openapi::{EventStream, Jose, Json, Nothing, Operation, OptionalJson, Png, Query, Svg, Text};
+use zmon_openapi::{EventStream, Jose, Json, Nothing, Operation, OptionalJson, Png, PrometheusText, Query, Svg, Text};
 
 #[cfg(feature = "openapi")]
 use crate::events::EventView;
@@ -105,6 +105,12 @@ routes! {
         on [Control, Kiosk],
         takes Nothing,
         answers OK | SERVICE_UNAVAILABLE Json<HealthView>,
+        refuses [];
+
+    /// Counts and timings since the service started, and where it stands, in the text format of Prometheus, version 0.0.4.
+    Metrics: GET "/v1/metrics",
+        takes Nothing,
+        answers OK PrometheusText,
         refuses [];
 
     /// The receipt that the sender of the installed configuration got.

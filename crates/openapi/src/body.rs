@@ -125,6 +125,8 @@ media_types! {
     Svg "image/svg+xml" Text;
     /// Text for a terminal.
     Text "text/plain; charset=utf-8" Text;
+    /// Metrics in the text format of Prometheus.
+    PrometheusText "text/plain; version=0.0.4; charset=utf-8" Text;
     /// A JWE in compact serialisation.
     Jose "application/jose" Text;
 }

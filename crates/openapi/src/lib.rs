@@ -10,7 +10,8 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 pub use body::{
-    Body, Content, EventStream, Jose, Json, Nothing, OptionalJson, Png, Query, SchemaOf, Svg, Text, schema_of,
+    Body, Content, EventStream, Jose, Json, Nothing, OptionalJson, Png, PrometheusText, Query, SchemaOf, Svg, Text,
+    schema_of,
 };
 
 /// One method of one path.

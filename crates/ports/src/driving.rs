@@ -215,6 +215,12 @@ impl ListenerHealth {
     }
 }
 
+/// Counts and timings, for programs that watch many devices.
+pub trait MetricsAccess: ProvisioningService {
+    /// What [`Measurements::exposition`](crate::Measurements::exposition) gives now.
+    fn metrics(&self) -> impl Future<Output = String> + Send;
+}
+
 /// The audit, for people and programs that watch the device.
 pub trait AuditAccess: ProvisioningService {
     /// Up to `limit` records, the first of them number `from`, and where the audit stood before they were read.
@@ -288,6 +294,9 @@ pub enum StorageWarning {
 }
 
 impl StorageWarning {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::FormerKeyKept, Self::StatusUncertain];
+
     /// Its name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

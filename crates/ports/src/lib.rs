@@ -6,6 +6,7 @@
 mod driven;
 mod driving;
 mod examination;
+mod measurements;
 mod shared;
 mod store;
 
@@ -18,9 +19,11 @@ pub use driven::{
 pub use driving::SimulateProvisioning;
 pub use driving::{
     AuditAccess, AuditPage, ConfigurationAccess, EventSubscription, Health, HealthAccess, ListenerHealth,
-    PairingInbound, PendingConfirmation, ProvisioningService, StatusReport, StorageWarning, SubscriptionEvent,
+    MetricsAccess, PairingInbound, PendingConfirmation, ProvisioningService, StatusReport, StorageWarning,
+    SubscriptionEvent,
 };
 pub use examination::{Examination, SelfExamination};
+pub use measurements::{Measurement, Measurements, SessionEnd};
 pub use store::{
     AuditStore, ConfigurationStore, KeySource, KeySourceFault, ProvisioningStore, SealDestruction, SealReceipt,
     StoreFault, StoredState, WrappingKey,

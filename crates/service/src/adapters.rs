@@ -7,7 +7,7 @@ use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::time::Timestamp;
 use zmon_ports::{
     AdministratorCheck, AnchorKeeper, AuditStore, CertificateFacts, Clock, ConfigurationStore, ConnectionTest, Entropy,
-    PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer,
+    Measurements, PairingListener, PayloadEnvelope, ProvisioningStore, QrRenderer,
 };
 
 /// Which device this is, and the rules it was commissioned with.
@@ -47,6 +47,8 @@ pub trait Ports: Send + Sync + 'static {
     type Anchor: AnchorKeeper;
     /// The way to the server.
     type Connection: ConnectionTest;
+    /// Counts and timings.
+    type Measurements: Measurements;
 
     /// All of them.
     fn adapters(&self) -> &AdaptersOf<Self>;
@@ -64,6 +66,7 @@ pub type AdaptersOf<P> = Adapters<
     <P as Ports>::Administrators,
     <P as Ports>::Anchor,
     <P as Ports>::Connection,
+    <P as Ports>::Measurements,
 >;
 
 /// The adapters by name; any combination of implementations is a [`Ports`].
@@ -79,6 +82,7 @@ pub struct Adapters<
     Administrators,
     Anchor,
     Connection,
+    Measurements,
 > {
     pub store: Store,
     pub envelope: Envelope,
@@ -90,9 +94,10 @@ pub struct Adapters<
     pub administrators: Administrators,
     pub anchor: Anchor,
     pub connection: Connection,
+    pub measurements: Measurements,
 }
 
-impl<St, En, Ce, Qr, Li, Cl, Rn, Ad, An, Co> Ports for Adapters<St, En, Ce, Qr, Li, Cl, Rn, Ad, An, Co>
+impl<St, En, Ce, Qr, Li, Cl, Rn, Ad, An, Co, Me> Ports for Adapters<St, En, Ce, Qr, Li, Cl, Rn, Ad, An, Co, Me>
 where
     St: ProvisioningStore + ConfigurationStore + AuditStore,
     En: PayloadEnvelope,
@@ -104,6 +109,7 @@ where
     Ad: AdministratorCheck,
     An: AnchorKeeper,
     Co: ConnectionTest,
+    Me: Measurements,
 {
     type Store = St;
     type Envelope = En;
@@ -115,6 +121,7 @@ where
     type Administrators = Ad;
     type Anchor = An;
     type Connection = Co;
+    type Measurements = Me;
 
     fn adapters(&self) -> &Self {
         self

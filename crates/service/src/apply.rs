@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use zmon_domain::audit::AuditEntry;
-use zmon_domain::checks::{Approved, Certified, Claim, Installation, Tested, Unconfirmed};
+use zmon_domain::checks::{Approved, Certified, Claim, Installation, Paired, Signed, Tested, Unconfirmed, Untested};
 use zmon_domain::error::{ErrorCode, ProvisioningError};
 use zmon_domain::machine::{Admission, Event, Persisted, State};
 use zmon_domain::pairing::{PairingCode, SessionId, SessionPrivateKey, Sha256Digest};
@@ -18,12 +18,13 @@ use zmon_domain::result::{InstalledConfiguration, ProvisioningResult, ReceiptCla
 use zmon_domain::status::Phase;
 use zmon_domain::time::Monotonic;
 use zmon_ports::{
-    CertificateBundle, CertificateFacts, Clock, ConnectionTest, Opened, PayloadEnvelope, ProvisioningStore,
-    StorageWarning,
+    CertificateBundle, CertificateFacts, Clock, ConnectionTest, Measurement, Opened, PayloadEnvelope,
+    ProvisioningStore, StorageWarning,
 };
 
 use crate::adapters::Ports;
 use crate::effects::{Core, Held, Installing};
+use crate::phases;
 
 /// What opened the session's one check.
 pub(crate) enum Source {
@@ -150,6 +151,17 @@ impl<P: Ports> Core<P> {
         source: Source,
         arrival: Arrival,
     ) -> Result<ProvisioningResult, ProvisioningError> {
+        phases::in_attempt(claim.session(), self.attempt(claim, source, arrival))
+            .await
+            .inspect_err(|refusal| self.note(Measurement::Refused(refusal.code())))
+    }
+
+    async fn attempt(
+        &self,
+        claim: Claim,
+        source: Source,
+        arrival: Arrival,
+    ) -> Result<ProvisioningResult, ProvisioningError> {
         let session = claim.session();
         let clock = &self.adapters().clock;
         let pause = source.pause();
@@ -157,7 +169,10 @@ impl<P: Ports> Core<P> {
         let tested = checked.unwrap_or_else(|_| Err(broken("a check panicked")));
         let begun = clock.monotonic();
         let installing = match tested {
-            Ok(Tested::Confirm(unconfirmed)) => self.confirmed(unconfirmed, arrival).await?,
+            Ok(Tested::Confirm(unconfirmed)) => {
+                self.in_phase(Phase::AwaitingConfirmation, self.confirmed(unconfirmed, arrival))
+                    .await?
+            }
             Ok(Tested::Done(approved)) => self.approve(approved, arrival.digest).await?,
             Err(refusal) => {
                 let event = Event::PayloadRefused(session, refusal.clone());
@@ -170,8 +185,8 @@ impl<P: Ports> Core<P> {
         let decided = clock.monotonic();
         let installed = self.install(installing, arrival.digest).await?;
         let elapsed = begun.since(arrival.started) + clock.monotonic().since(decided);
+        self.note(Measurement::Provisioned(elapsed));
         info!(
-            %session,
             elapsed_us = elapsed.as_micros() as u64,
             server_url = installed.settings.server_url.as_str(),
             device_label = installed.settings.device_label.as_str(),
@@ -183,15 +198,38 @@ impl<P: Ports> Core<P> {
     /// Steps 5 to 10, and step 11 as far as no person is asked.
     async fn check(&self, claim: Claim, source: Source) -> Result<Tested, ProvisioningError> {
         let session = claim.session();
-        let envelope = &self.adapters().envelope;
         let pause = source.pause();
-        let mut phase = Timed::begin(self, Phase::VerifyingSignature);
+        let (signed, members) = self
+            .in_phase(Phase::VerifyingSignature, self.signed(claim, source, pause))
+            .await?;
+        let paired = self
+            .in_phase(Phase::CheckingPayload, self.paired(session, signed, members, pause))
+            .await?;
+        let certified = self
+            .in_phase(Phase::CheckingCertificates, self.certified(session, paired, pause))
+            .await?;
+        match certified {
+            Certified::Test(untested) => {
+                self.in_phase(Phase::TestingConnection, self.tested(session, untested, pause))
+                    .await
+            }
+            Certified::NoTest(tested) => Ok(tested),
+        }
+    }
+
+    /// Step 5. The members, too, where they are known already.
+    async fn signed(
+        &self,
+        claim: Claim,
+        source: Source,
+        pause: Duration,
+    ) -> Result<(Signed, Option<Members>), ProvisioningError> {
         self.linger(pause).await;
         let (text, members) = match source {
             Source::Sealed(opened) => {
-                let text = envelope
-                    .verify(opened)
-                    .map_err(|fault| ProvisioningError::from(ErrorCode::SignatureInvalid).with_cause(fault.cause))?;
+                let text = self.adapters().envelope.verify(opened);
+                let text =
+                    text.map_err(|fault| ProvisioningError::from(ErrorCode::SignatureInvalid).with_cause(fault.cause))?;
                 (text, None)
             }
             #[cfg(feature = "simulation")]
@@ -200,16 +238,34 @@ impl<P: Ports> Core<P> {
                 Some(members),
             ),
         };
-        let signed = claim.signed(text);
-        phase.next(Phase::CheckingPayload);
+        Ok((claim.signed(text), members))
+    }
+
+    /// Steps 6 to 9.
+    async fn paired(
+        &self,
+        session: SessionId,
+        signed: Signed,
+        members: Option<Members>,
+        pause: Duration,
+    ) -> Result<Paired, ProvisioningError> {
         self.advance(&mut *self.held.lock().await, Event::SignatureVerified(session))
             .await?;
         self.linger(pause).await;
-        let members: Members = members.map_or_else(|| envelope.members(signed.text()), Ok)?;
+        let envelope = &self.adapters().envelope;
+        let members = members.map_or_else(|| envelope.members(signed.text()), Ok)?;
         let addressed = signed.parsed(members)?.addressed_to(&self.profile.device_id)?;
         let time = self.time_view(&*self.held.lock().await);
-        let paired = addressed.in_time(time)?.paired()?;
-        phase.next(Phase::CheckingCertificates);
+        addressed.in_time(time)?.paired()
+    }
+
+    /// Step 10.
+    async fn certified(
+        &self,
+        session: SessionId,
+        paired: Paired,
+        pause: Duration,
+    ) -> Result<Certified, ProvisioningError> {
         self.advance(&mut *self.held.lock().await, Event::PayloadAccepted(session))
             .await?;
         self.linger(pause).await;
@@ -220,11 +276,16 @@ impl<P: Ports> Core<P> {
             synchronised: expected.synchronised,
         };
         let facts = self.adapters().certificates.examine(bundle);
-        let untested = match paired.certified(&facts)? {
-            Certified::Test(untested) => untested,
-            Certified::NoTest(tested) => return Ok(tested),
-        };
-        phase.next(Phase::TestingConnection);
+        paired.certified(&facts)
+    }
+
+    /// Step 11: the server answers.
+    async fn tested(
+        &self,
+        session: SessionId,
+        untested: Untested,
+        pause: Duration,
+    ) -> Result<Tested, ProvisioningError> {
         self.advance(&mut *self.held.lock().await, Event::ConnectionTestBegun(session))
             .await?;
         self.linger(pause).await;
@@ -242,7 +303,6 @@ impl<P: Ports> Core<P> {
 
     /// Step 11: returns when a person has accepted.
     async fn confirmed(&self, unconfirmed: Unconfirmed, arrival: Arrival) -> Result<Installing, ProvisioningError> {
-        let _phase = Timed::begin(self, Phase::AwaitingConfirmation);
         let (asking, answer) = oneshot::channel();
         let event = Event::ConfirmationAsked {
             unconfirmed: Box::new(unconfirmed),
@@ -277,12 +337,9 @@ impl<P: Ports> Core<P> {
         (installation, entries): Installing,
         body_sha256: Sha256Digest,
     ) -> Result<InstalledConfiguration, ProvisioningError> {
-        let phase = Timed::begin(self, Phase::Applying);
-        let stored = AssertUnwindSafe(self.store_installation(&installation, &entries))
-            .catch_unwind()
-            .await;
-        let stored = stored.unwrap_or_else(|_| Err(broken("the store panicked")));
-        drop(phase);
+        let storing = AssertUnwindSafe(self.store_installation(&installation, &entries)).catch_unwind();
+        let stored = async { storing.await.unwrap_or_else(|_| Err(broken("the store panicked"))) };
+        let stored = self.in_phase(Phase::Applying, stored).await;
 
         let mut held = self.held.lock().await;
         match self.settle(stored, body_sha256, &mut held).await {
@@ -349,36 +406,4 @@ impl<P: Ports> Core<P> {
 
 fn broken(cause: &str) -> ProvisioningError {
     ProvisioningError::from(ErrorCode::UnknownError).with_cause(cause)
-}
-
-/// Logs how long a phase took, also where it ends in a refusal.
-struct Timed<'a, P: Ports> {
-    core: &'a Core<P>,
-    phase: Phase,
-    since: Monotonic,
-}
-
-impl<'a, P: Ports> Timed<'a, P> {
-    fn begin(core: &'a Core<P>, phase: Phase) -> Self {
-        Self {
-            core,
-            phase,
-            since: core.adapters().clock.monotonic(),
-        }
-    }
-
-    fn next(&mut self, phase: Phase) {
-        drop(std::mem::replace(self, Self::begin(self.core, phase)));
-    }
-}
-
-impl<P: Ports> Drop for Timed<'_, P> {
-    fn drop(&mut self) {
-        let elapsed = self.core.adapters().clock.monotonic().since(self.since);
-        info!(
-            phase = self.phase.as_str(),
-            elapsed_us = elapsed.as_micros() as u64,
-            "phase finished"
-        );
-    }
 }

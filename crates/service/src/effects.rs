@@ -17,10 +17,13 @@ use zmon_domain::secret::SecretText;
 use zmon_domain::signal::ProvisioningSignal;
 use zmon_domain::status::{Phase, Retirement};
 use zmon_domain::time::{TimeView, Timestamp};
-use zmon_ports::{Clock, PairingListener, PayloadEnvelope, ProvisioningStore, StorageWarning, StoredState};
+use zmon_ports::{
+    Clock, Measurement, Measurements, PairingListener, PayloadEnvelope, ProvisioningStore, StorageWarning, StoredState,
+};
 
 use crate::adapters::{AdaptersOf, DeviceProfile, Ports};
 use crate::administration::Administration;
+use crate::phases;
 
 /// Everything that one device's use cases share.
 pub(crate) struct Core<P: Ports> {
@@ -106,7 +109,12 @@ impl<P: Ports> Core<P> {
     }
 
     pub(crate) fn count_refusal(&self, code: ErrorCode) {
+        self.note(Measurement::Refused(code));
         self.count_refusals(code, 1);
+    }
+
+    pub(crate) fn note(&self, measurement: Measurement) {
+        self.adapters().measurements.note(measurement);
     }
 
     fn count_refusals(&self, code: ErrorCode, more: u32) {
@@ -130,10 +138,14 @@ impl<P: Ports> Core<P> {
     ///
     /// Fails where the machine refuses the event; the state is then as before.
     pub(crate) async fn advance(&self, held: &mut Held, event: Event) -> Result<ToDo, ProvisioningError> {
-        let deadlines_change = !matches!(event, Event::TimePassed);
+        let time_passed = matches!(event, Event::TimePassed);
+        let was = held.state.status();
         let before = mem::replace(&mut held.state, State::from(Persisted::Unprovisioned));
         let next = step(before, event, self.adapters().clock.monotonic());
         held.state = next.state;
+        if let Some(measurement) = phases::of_sessions(was, &held.state, time_passed) {
+            self.note(measurement);
+        }
         if held.state.session().is_none() {
             held.qr_code = None;
         }
@@ -152,7 +164,7 @@ impl<P: Ports> Core<P> {
             // A use case that is gone needs no answer.
             let _ = asking.send(to_do.install.take().ok_or_else(failure));
         }
-        if deadlines_change {
+        if !time_passed {
             self.deadlines_changed.notify_one();
         }
         Ok(to_do)

@@ -11,6 +11,7 @@ mod events;
 mod examination;
 pub mod mock;
 mod pairing;
+mod phases;
 mod provisioning;
 mod reading;
 mod retirement;

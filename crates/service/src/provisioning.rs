@@ -15,7 +15,8 @@ use zmon_domain::pairing::PairingCode;
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::result::ProvisioningResult;
 use zmon_ports::{
-    Clock, PairingInbound, PairingListener, PendingConfirmation, ProvisioningService, ProvisioningStore, StatusReport,
+    Clock, Measurement, PairingInbound, PairingListener, PendingConfirmation, ProvisioningService, ProvisioningStore,
+    StatusReport,
 };
 
 use crate::adapters::{DeviceProfile, Ports};
@@ -118,6 +119,16 @@ impl<P: Ports> CentralStationProvisioningService<P> {
         }
     }
 
+    /// An act that needs the administrator's PIN.
+    async fn administrative<F>(&self, act: impl FnOnce(Arc<Core<P>>) -> F) -> Result<(), ProvisioningError>
+    where
+        F: Future<Output = Result<(), ProvisioningError>> + Send + 'static,
+    {
+        self.to_its_end(act)
+            .await
+            .inspect_err(|refusal| self.0.note(Measurement::AdministratorRefused(refusal.code())))
+    }
+
     async fn simple(&self, act: &'static str, event: Event) -> Result<(), ProvisioningError> {
         self.to_its_end(move |core| async move {
             let mut held = core.held.lock().await;
@@ -181,16 +192,17 @@ impl<P: Ports> ProvisioningService for CentralStationProvisioningService<P> {
     }
 
     async fn deprovision_device(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
-        self.to_its_end(|core| async move { core.deprovision(&request).await })
+        self.administrative(|core| async move { core.deprovision(&request).await })
             .await
     }
 
     async fn retire_device(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
-        self.to_its_end(|core| async move { core.retire(&request).await }).await
+        self.administrative(|core| async move { core.retire(&request).await })
+            .await
     }
 
     async fn reset_time_floor(&self, request: AdministratorRequest) -> Result<(), ProvisioningError> {
-        self.to_its_end(|core| async move { core.reset_time_floor(&request).await })
+        self.administrative(|core| async move { core.reset_time_floor(&request).await })
             .await
     }
 

@@ -10,7 +10,7 @@ use zmon_domain::status::ProvisioningStatus;
 use zmon_domain::time::{Monotonic, Timestamp};
 use zmon_ports::{
     AuditAccess, AuditPage, AuditStore, Clock, ConfigurationAccess, ConfigurationStore, Health, HealthAccess,
-    ListenerHealth, PairingListener, ProvisioningStore, StoreFault,
+    ListenerHealth, Measurements, MetricsAccess, PairingListener, ProvisioningService, ProvisioningStore, StoreFault,
 };
 
 use crate::adapters::Ports;
@@ -138,6 +138,13 @@ impl<P: Ports> HealthAccess for CentralStationProvisioningService<P> {
             listener,
             time_synchronised: adapters.clock.wall().synchronised,
         }
+    }
+}
+
+impl<P: Ports> MetricsAccess for CentralStationProvisioningService<P> {
+    async fn metrics(&self) -> String {
+        let report = self.get_status().await;
+        self.0.adapters().measurements.exposition(&report)
     }
 }
 

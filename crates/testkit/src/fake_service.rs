@@ -27,8 +27,8 @@ use zmon_domain::status::ProvisioningStatus;
 use zmon_domain::time::{Timestamp, WallClock};
 use zmon_ports::{
     AuditAccess, AuditPage, AuditStore, ConfigurationAccess, EventSubscription, Examination, Health, HealthAccess,
-    ListenerHealth, PairingInbound, ProvisioningService, SelfExamination, SimulateProvisioning, StatusReport,
-    SubscriptionEvent,
+    ListenerHealth, MetricsAccess, PairingInbound, ProvisioningService, SelfExamination, SimulateProvisioning,
+    StatusReport, SubscriptionEvent,
 };
 
 use crate::fake_store::FakeStore;
@@ -453,6 +453,12 @@ impl HealthAccess for FakeService {
             Some(health) => health,
             None => std::future::pending().await,
         }
+    }
+}
+
+impl MetricsAccess for FakeService {
+    async fn metrics(&self) -> String {
+        "# TYPE fake_total counter\nfake_total 1\n".into()
     }
 }
 

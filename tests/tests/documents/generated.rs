@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use zmon_domain::audit::AuditEvent;
 
-use crate::{catalogue, certificates};
+use crate::{catalogue, certificates, metrics};
 
 /// Set where a document is to be written rather than compared.
 const WRITE: &str = "XTASK_WRITE_DOCS";
@@ -19,6 +19,11 @@ fn it_has_the_error_catalogue() {
 #[test]
 fn it_has_the_certificate_rules() {
     is_committed("certificate-rules.md", &certificates::document());
+}
+
+#[test]
+fn it_has_the_metrics() {
+    is_committed("metrics.md", &metrics::document());
 }
 
 #[test]

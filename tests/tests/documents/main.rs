@@ -5,3 +5,4 @@
 mod catalogue;
 mod certificates;
 mod generated;
+mod metrics;

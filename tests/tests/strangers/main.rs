@@ -3,6 +3,7 @@
 
 mod interfaces;
 mod live;
+mod metrics;
 mod negatives;
 mod payloads;
 mod receipts;

@@ -148,7 +148,7 @@ impl Stage {
         let mut timings = vec![Timing::new("device", "make and draw the QR code", qr_code).within(QR_LIMITS)];
         timings.extend(station_timings(answer)?);
         for entry in self.device.logged("phase finished")? {
-            let phase = entry["phase"].as_str().context("a phase without a name")?;
+            let phase = entry["span"]["phase"].as_str().context("a phase without a name")?;
             let took = elapsed(&entry).context("a phase without a duration")?;
             timings.push(Timing::new("device", phase.to_lowercase().replace('_', " "), took));
         }
@@ -319,7 +319,7 @@ fn station_timings(answer: &Value) -> Result<Vec<Timing>> {
     phases
         .iter()
         .map(|entry| {
-            let phase = entry["phase"].as_str().context("a phase without a name")?;
+            let phase = entry["span"]["phase"].as_str().context("a phase without a name")?;
             let took = elapsed(entry).context("a phase without a duration")?;
             Ok(Timing::new("station", phase, took))
         })

@@ -108,6 +108,7 @@ mod mock {
             telemetry::start(Log {
                 level: tracing::Level::INFO,
                 format: LogFormat::Text,
+                journal_stream: None,
             });
             let options = MockOptions {
                 delay: Duration::from_millis(self.mock_delay),

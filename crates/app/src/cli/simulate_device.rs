@@ -78,6 +78,7 @@ pub(super) fn simulate(arguments: SimulateDeviceArgs, voice: Voice) -> Result<Ex
     telemetry::start(Log {
         level: Level::WARN,
         format,
+        journal_stream: None,
     });
     super::output::shout(BANNER);
     warn!("SIMULATION: these monitors are not real; never put a program that can do this on a monitor");

@@ -122,8 +122,10 @@ keys! {
          of root's that the service's group can read. Without it nobody can de-provision.";
     LOG_LEVEL = "log.level", Text, Some("info"), "error, warn, info, debug or trace",
         "The least important messages that are logged.";
-    LOG_FORMAT = "log.format", Text, Some("json"), "json or text",
-        "How messages are written to standard error.";
+    LOG_FORMAT = "log.format", Text, Some("auto"), "auto, json or text",
+        "Where messages go, and in which form. `auto`: where systemd connects standard error to its journal, entries of the journal \
+         with a field for each fact (`ZMON_CODE`, `ZMON_PHASE` and so on); elsewhere as `json`. `json` and `text`: lines on standard \
+         error.";
 }
 
 /// `docs/configuration.md`.

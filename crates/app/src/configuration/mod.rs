@@ -22,6 +22,8 @@ use zmon_domain::pairing::MAX_PAIRING_TIME;
 use zmon_local_api::{Language, Theme};
 use zmon_payload_envelope::TrustAnchor;
 
+use crate::telemetry::JournalStream;
+
 pub use fault::{Fault, Faults};
 pub use layers::Inputs;
 use layers::Reader;
@@ -101,16 +103,20 @@ pub struct Kiosk {
 pub struct Log {
     /// The least important level that is logged.
     pub level: tracing::Level,
-    /// The form of a line.
+    /// Where to, and in which form.
     pub format: LogFormat,
+    /// What standard error is, where it may be the journal's.
+    pub journal_stream: Option<JournalStream>,
 }
 
-/// The form of a log line.
+/// Where the log goes, and in which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object.
+    /// Entries with fields where standard error is the journal's, else as [`Self::Json`].
+    Auto,
+    /// Lines on standard error, a JSON object each.
     Json,
-    /// Words for a person at a terminal.
+    /// Lines on standard error, in words for a person at a terminal.
     Text,
 }
 
@@ -203,6 +209,7 @@ impl Configuration {
                 log: Log {
                     level: level?,
                     format: format?,
+                    journal_stream: journal_stream(inputs),
                 },
             })
         };
@@ -335,8 +342,13 @@ fn log_level(text: &str) -> Option<tracing::Level> {
     }
 }
 
+fn journal_stream(inputs: &Inputs) -> Option<JournalStream> {
+    JournalStream::parse(inputs.variable("JOURNAL_STREAM")?.to_str()?)
+}
+
 fn log_format(text: &str) -> Option<LogFormat> {
     match text {
+        "auto" => Some(LogFormat::Auto),
         "json" => Some(LogFormat::Json),
         "text" => Some(LogFormat::Text),
         _ => None,

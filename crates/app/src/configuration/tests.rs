@@ -91,7 +91,7 @@ fn takes_defaults_for_what_nobody_sets() {
     );
     assert_eq!(configuration.pin_hash_file, None);
     assert_eq!(configuration.log.level, tracing::Level::INFO);
-    assert_eq!(configuration.log.format, LogFormat::Json);
+    assert_eq!(configuration.log.format, LogFormat::Auto);
     assert!(matches!(configuration.trust_anchor, Ok(TrustAnchor::Hmac { .. })));
 }
 

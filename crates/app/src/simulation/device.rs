@@ -43,6 +43,7 @@ type Parts = Adapters<
     PinFile,
     AnchorFile,
     HttpsConnectionTest,
+    (),
 >;
 
 /// What one monitor is made of.
@@ -100,6 +101,7 @@ impl SimulatedDevice {
             // It is in memory alone.
             anchor: AnchorFile::new(stores.join("no-trust-anchor"), None),
             connection: HttpsConnectionTest::default(),
+            measurements: (),
         };
         let profile = DeviceProfile {
             device_id: plan.device_id.clone(),

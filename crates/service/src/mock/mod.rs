@@ -20,7 +20,7 @@ use zmon_domain::pairing::{MAX_PAIRING_TIME, PairingCode};
 use zmon_domain::qr::QrCodeData;
 use zmon_domain::result::{ActiveConfiguration, ActiveCredentials, ProvisioningResult};
 use zmon_ports::{
-    AuditAccess, AuditPage, Clock, ConfigurationAccess, Entropy, Examination, Health, HealthAccess,
+    AuditAccess, AuditPage, Clock, ConfigurationAccess, Entropy, Examination, Health, HealthAccess, MetricsAccess,
     ProvisioningService, QrRenderer, SelfExamination, StatusReport,
 };
 
@@ -59,7 +59,7 @@ impl Default for MockOptions {
 }
 
 type Parts<R, C, E> =
-    Adapters<MockStore, MockEnvelope, Invented, R, MockListener, Arc<C>, E, Invented, Invented, parts::Delay<C>>;
+    Adapters<MockStore, MockEnvelope, Invented, R, MockListener, Arc<C>, E, Invented, Invented, parts::Delay<C>, ()>;
 
 /// The mock. A handle: clones drive the same device.
 ///
@@ -113,6 +113,7 @@ impl<R: QrRenderer, C: Clock, E: Entropy> MockProvisioningService<R, C, E> {
                 time: options.delay,
                 failure: options.failure,
             },
+            measurements: (),
         };
         let profile = DeviceProfile {
             device_id,
@@ -280,6 +281,13 @@ impl<R: QrRenderer, C: Clock, E: Entropy> AuditAccess for MockProvisioningServic
 impl<R: QrRenderer, C: Clock, E: Entropy> HealthAccess for MockProvisioningService<R, C, E> {
     async fn health(&self) -> Health {
         self.inner.health().await
+    }
+}
+
+/// Nothing is counted: the answer is empty.
+impl<R: QrRenderer, C: Clock, E: Entropy> MetricsAccess for MockProvisioningService<R, C, E> {
+    async fn metrics(&self) -> String {
+        self.inner.metrics().await
     }
 }
 

@@ -106,7 +106,7 @@ fn lives_its_life(judge: &mut Judge) {
     stalled.2["stall"] = true.into();
     judge.refuses(stalled, 408, "RequestTimeout");
     site.write("qr", &site.pair());
-    let body = sealed(&site.read("qr"), DEVICE);
+    let body = sealed(&site.read("qr"), &MASTER, DEVICE);
     pushed(judge, &site, &body, "PayloadInvalid");
     judge.gives(get("/v1/status"), 200);
     judge.gives(acknowledge.clone(), 200);
@@ -118,6 +118,7 @@ fn lives_its_life(judge: &mut Judge) {
     judge.gives(get("/v1/status"), 200);
     let readable = [
         "/v1/examination",
+        "/v1/metrics",
         "/v1/receipt",
         "/v1/configuration",
         "/v1/audit",

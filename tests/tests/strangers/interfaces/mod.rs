@@ -98,13 +98,13 @@ fn push(body: &str) -> (&'static str, &'static str, Value) {
     ("POST", CONFIGURE, json!({ "headers": jose, "body": body }))
 }
 
-/// An empty payload, signed for this device and sealed for this QR code: it fails in step 6.
-fn sealed(qr: &str, device_id: &str) -> String {
+/// An empty payload, signed for this device with its key of this master key, and sealed for this QR code: it fails in step 6.
+pub(crate) fn sealed(qr: &str, master: &[u8; 32], device_id: &str) -> String {
     let qr: Value = serde_json::from_str(qr).unwrap();
     let key = Base64UrlUnpadded::decode_vec(qr["key"].as_str().unwrap()).unwrap();
     let device_id = DeviceId::parse(device_id).unwrap();
     let signing = SigningKey::Hmac {
-        device_key: derive_device_key(&SecretBytes::take(&mut MASTER.clone()), &device_id),
+        device_key: derive_device_key(&SecretBytes::take(&mut master.clone()), &device_id),
     };
     let session = SessionPublicKey::new(key.try_into().unwrap());
     sign_and_seal(&SecretText::new("{}".into()), &signing, &session).unwrap()

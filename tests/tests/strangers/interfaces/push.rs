@@ -58,7 +58,7 @@ fn refuses_with_every_code(judge: &mut Judge) {
         let device_id = format!("SIM-{number:03}");
         let qr = simulator.qr(&device_id);
         judge.to["qr"] = serde_json::from_str(&qr).unwrap();
-        let (method, path, more) = push(&sealed(&qr, &device_id));
+        let (method, path, more) = push(&sealed(&qr, &MASTER, &device_id));
         let answer = judge.ask(method, path, &more);
         assert_eq!(answer["code"], code.as_str(), "{answer}");
         // A refusal that is brought about like this comes without its header: the document wants one.
