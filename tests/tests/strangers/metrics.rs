@@ -20,10 +20,10 @@ use zmon_testkit::skip::skip;
 use zmon_tests::device::{Blueprint, LOOPBACK, ScriptedEntropy};
 use zmon_tests::kit::{Lines, Python};
 use zmon_tests::programs::{DEVICE, PIN, Programs, run, said};
+use zmon_tests::qr;
 use zmon_tests::station::Station;
 
 use crate::interfaces::sealed;
-use crate::site::qr_text;
 
 /// What `Programs::provision` configures.
 const CONFIGURED: [&str; 2] = ["central.example.org", "CANARY LABEL"];
@@ -124,7 +124,7 @@ fn it_counts_the_life_of_a_device_for_a_parser_of_other_hands() {
     let pair = || {
         let png = programs.at("qr.png");
         run(programs.device().args(["pair", "--no-wait", "--png"]).arg(&png));
-        qr_text(&png)
+        qr::text_in(&png)
     };
     let mut qr_codes = Vec::new();
 
