@@ -131,6 +131,15 @@ fn it_accepts_one_spelling_alone() {
     }
 }
 
+/// A clean picture of this content is one of the few that the reader cannot read in its own size.
+#[test]
+fn it_reads_a_clean_picture_also_where_the_reader_needs_a_larger_one() {
+    let content = r#"{"v":1,"deviceId":"SIM-044","serialNumber":"SIM-SERIAL-044","ipAddress":"127.0.0.1","port":40000,"pairingCode":"018657","timestamp":1795435200000,"key":"ib91PQXCz9GfEZmF-LWZE13CaP4T6s9YJ8RJjd5m_YT","pin":"7JzVJ4fgd5Sc7Cc3yN8JctMMPFp9LE6Xw6AomK5zSSi","mac":"2pzTf9hMqmc6_taQR3JmUx"}"#;
+    let png = QrImageRenderer.render(content).unwrap().png;
+    let not_read = scan(&png).unwrap_err().to_string();
+    assert!(!not_read.contains("cannot be read"), "{not_read}");
+}
+
 #[test]
 fn it_says_what_is_wrong_with_a_picture() {
     assert!(scan(b"no picture").unwrap_err().to_string().contains("PNG"));
