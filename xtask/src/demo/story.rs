@@ -319,7 +319,7 @@ fn station_timings(answer: &Value) -> Result<Vec<Timing>> {
     phases
         .iter()
         .map(|entry| {
-            let phase = entry["span"]["phase"].as_str().context("a phase without a name")?;
+            let phase = entry["phase"].as_str().context("a phase without a name")?;
             let took = elapsed(entry).context("a phase without a duration")?;
             Ok(Timing::new("station", phase, took))
         })
