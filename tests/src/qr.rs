@@ -8,7 +8,6 @@
 use std::fs;
 use std::path::Path;
 
-use image::imageops::{FilterType, resize};
 use serde_json::Value;
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::{PairingCode, SessionPublicKey, TlsPin};
@@ -19,19 +18,7 @@ use zmon_domain::time::Timestamp;
 #[must_use]
 pub fn text(png: &[u8]) -> String {
     let picture = image::load_from_memory(png).unwrap().to_luma8();
-    let read = |picture| {
-        Some(
-            rqrr::PreparedImage::prepare(picture)
-                .detect_grids()
-                .first()?
-                .decode()
-                .ok()?
-                .1,
-        )
-    };
-    // A few clean pictures can be read in a larger size alone.
-    let twice = || resize(&picture, picture.width() * 2, picture.height() * 2, FilterType::Nearest);
-    read(picture.clone()).or_else(|| read(twice())).unwrap()
+    zmon_testkit::qr_code::read(&picture).unwrap().1
 }
 
 /// The text in the picture that is this file.

@@ -3,7 +3,6 @@
 
 use std::process::Command;
 
-use image::imageops::{FilterType, resize};
 use image::{GrayImage, Luma};
 use proptest::prelude::*;
 use qrcode::{EcLevel, QrCode};
@@ -12,6 +11,7 @@ use resvg::usvg::{Options, Tree};
 use zmon_domain::qr::{MAX_QR_CONTENT, QrImages};
 use zmon_ports::QrRenderer as _;
 use zmon_qr_render::{MIN_PIXELS_PER_MODULE, PNG_SIDE, QUIET_ZONE, QrImageRenderer};
+use zmon_testkit::qr_code;
 
 /// Level H in the format bits of a symbol (ISO/IEC 18004, table 12).
 const LEVEL_H: u16 = 0b10;
@@ -42,25 +42,11 @@ fn picture(png: &[u8]) -> GrayImage {
     image::load_from_memory(png).unwrap().to_luma8()
 }
 
-/// What the one symbol in the picture says; none where it cannot be read.
-fn try_read(picture: &GrayImage) -> Option<String> {
-    let mut prepared = rqrr::PreparedImage::prepare(picture.clone());
-    let grids = prepared.detect_grids();
-    let (meta, content) = grids.first()?.decode().ok()?;
-    assert_eq!(meta.ecc_level, LEVEL_H);
-    Some(content)
-}
-
-/// The reader can read a few clean pictures in a larger size alone.
-fn try_larger(picture: &GrayImage) -> Option<String> {
-    let (width, height) = picture.dimensions();
-    try_read(&resize(picture, width * 2, height * 2, FilterType::Nearest))
-}
-
+/// What the one symbol in the picture says.
 fn read(picture: &GrayImage) -> String {
-    try_read(picture)
-        .or_else(|| try_larger(picture))
-        .expect("the symbol can be read")
+    let (meta, content) = qr_code::read(picture).expect("the symbol can be read");
+    assert_eq!(meta.ecc_level, LEVEL_H);
+    content
 }
 
 /// Where the symbol is and how wide a module is, in pixels, taken from the picture alone.

@@ -1,6 +1,9 @@
-//! A QR code for tests of what shows it.
+//! A QR code for tests of what shows it, and a reader of other hands for pictures of real ones.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test itself")]
 
+use image::GrayImage;
+use image::imageops::{FilterType, resize};
+use rqrr::{MetaData, PreparedImage};
 use zmon_domain::identity::{DeviceId, SerialNumber};
 use zmon_domain::pairing::{PairingCode, SessionPublicKey, TlsPin};
 use zmon_domain::qr::{QrCodeData, QrFields, QrImages};
@@ -29,4 +32,13 @@ pub fn qr_code(pairing_code: &str) -> QrCodeData {
         text: "▀▄\n".into(),
     };
     QrCodeData::new(fields, Timestamp::from_millis(601_000), content, images)
+}
+
+/// The first symbol in a picture: its format and what it says. None where it cannot be read.
+#[must_use]
+pub fn read(picture: &GrayImage) -> Option<(MetaData, String)> {
+    let read = |picture| PreparedImage::prepare(picture).detect_grids().first()?.decode().ok();
+    // A few clean pictures can be read in a larger size alone.
+    let twice = || resize(picture, picture.width() * 2, picture.height() * 2, FilterType::Nearest);
+    read(picture.clone()).or_else(|| read(twice()))
 }

@@ -10,14 +10,13 @@ use rustix::process::Signal;
 use serde_json::Value;
 use zmon_domain::pairing::TlsPin;
 use zmon_testkit::https_client::HttpsClient;
+use zmon_testkit::qr_code;
 
 /// What the picture says.
 fn scan(path: &Path) -> Value {
     let picture = image::open(path).unwrap().to_luma8();
     assert_eq!(picture.dimensions(), (300, 300));
-    let mut prepared = rqrr::PreparedImage::prepare(picture);
-    let grids = prepared.detect_grids();
-    serde_json::from_str(&grids[0].decode().unwrap().1).unwrap()
+    serde_json::from_str(&qr_code::read(&picture).unwrap().1).unwrap()
 }
 
 fn https_status(address: SocketAddr, qr: &Value) -> Value {
