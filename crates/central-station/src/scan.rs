@@ -1,7 +1,7 @@
 //! From a picture to a QR code that may be trusted.
 
-use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageReader};
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageReader};
 use rqrr::PreparedImage;
 use serde::Deserialize;
 use std::io::Cursor;
@@ -54,8 +54,7 @@ pub fn scan(png: &[u8]) -> Result<Scanned, Fault> {
     let picture = reader
         .decode()
         .map_err(|error| unreadable(format!("The file is not a readable PNG: {error}.")))?;
-    let picture = picture.to_luma8();
-    let mut prepared = PreparedImage::prepare(picture.clone());
+    let mut prepared = PreparedImage::prepare(picture.to_luma8());
     let grids = prepared.detect_grids();
     let (grid, content) = match grids.as_slice() {
         [] => Err(unreadable(
@@ -86,10 +85,9 @@ pub fn scan(png: &[u8]) -> Result<Scanned, Fault> {
 
 /// What the one code says in a picture of twice the size. Of the clean pictures that a monitor's screen shows, the reader cannot
 /// read about one in some thousands as they are; these it can read so.
-fn enlarged(picture: &GrayImage) -> Option<String> {
-    let (width, height) = picture.dimensions();
-    let twice = imageops::resize(picture, width * 2, height * 2, FilterType::Nearest);
-    match PreparedImage::prepare(twice).detect_grids().as_slice() {
+fn enlarged(picture: &DynamicImage) -> Option<String> {
+    let twice = picture.resize_exact(picture.width() * 2, picture.height() * 2, FilterType::Nearest);
+    match PreparedImage::prepare(twice.to_luma8()).detect_grids().as_slice() {
         [only] => only.decode().ok().map(|(_, content)| content),
         _ => None,
     }
