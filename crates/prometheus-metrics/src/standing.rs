@@ -6,19 +6,20 @@ use zmon_domain::time::Timestamp;
 use zmon_ports::{StatusReport, StorageWarning};
 
 use crate::metrics::About;
+use crate::table;
 
 /// How a gauge is read.
 pub(crate) type Read = fn(&About, &StatusReport) -> Vec<(String, u64)>;
 
 pub(crate) fn status(_: &About, report: &StatusReport) -> Vec<(String, u64)> {
-    let series = |status: ProvisioningStatus| (label("status", status.as_str()), (status == report.status).into());
+    let series = |status: ProvisioningStatus| (table::STATUS.with(status.as_str()), (status == report.status).into());
     ProvisioningStatus::ALL.map(series).into()
 }
 
 pub(crate) fn storage_warning(_: &About, report: &StatusReport) -> Vec<(String, u64)> {
     let series = |warning: StorageWarning| {
         let is_so = report.storage == Some(warning);
-        (label("warning", warning.as_str()), is_so.into())
+        (table::WARNING.with(warning.as_str()), is_so.into())
     };
     StorageWarning::ALL.map(series).into()
 }
@@ -36,7 +37,7 @@ pub(crate) fn certificate_expiry(_: &About, report: &StatusReport) -> Vec<(Strin
     let first_end = |list: &[CertificateSummary]| list.iter().map(|certificate| certificate.not_after).min();
     lists
         .into_iter()
-        .filter_map(|(which, list)| Some((label("certificate", which), seconds(first_end(list)?))))
+        .filter_map(|(which, list)| Some((table::CERTIFICATE.with(which), seconds(first_end(list)?))))
         .collect()
 }
 

@@ -39,6 +39,13 @@ pub(crate) struct Label {
     pub(crate) values: fn() -> Vec<&'static str>,
 }
 
+impl Label {
+    /// With this value, as it is read.
+    pub(crate) fn with(&self, value: &str) -> String {
+        standing::label(self.name, value)
+    }
+}
+
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metric {
@@ -84,15 +91,15 @@ const OPERATION: Label = Label {
     name: "operation",
     values: || Operation::ALL.iter().map(|operation| operation.as_str()).collect(),
 };
-const STATUS: Label = Label {
+pub(crate) const STATUS: Label = Label {
     name: "status",
     values: || ProvisioningStatus::ALL.map(ProvisioningStatus::as_str).into(),
 };
-const WARNING: Label = Label {
+pub(crate) const WARNING: Label = Label {
     name: "warning",
     values: || StorageWarning::ALL.map(StorageWarning::as_str).into(),
 };
-const CERTIFICATE: Label = Label {
+pub(crate) const CERTIFICATE: Label = Label {
     name: "certificate",
     values: || vec!["client", "ca", "server"],
 };
@@ -162,8 +169,7 @@ impl Metric {
 
     /// Its label with this value, as it is read; nothing where it has none.
     pub(crate) fn labelled(&self, value: &str) -> String {
-        self.label
-            .map_or_else(String::new, |label| standing::label(label.name, value))
+        self.label.map_or_else(String::new, |label| label.with(value))
     }
 
     /// Name and values of its label, for the document.

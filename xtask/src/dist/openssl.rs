@@ -97,6 +97,8 @@ const WITHOUT: [&str; 59] = [
 const NO_SSL: &str = "#include <openssl/crypto.h>\n#include <openssl/ssl.h>\n\
                       int OPENSSL_init_ssl(uint64_t options, const OPENSSL_INIT_SETTINGS *settings) {\n\
                       return OPENSSL_init_crypto(options, settings);\n}\n";
+/// How that is compiled: without a word on where it was.
+const NO_SSL_OPTIONS: [&str; 2] = ["-Os", "-g0"];
 
 /// A folder with `include` and `lib`.
 pub(super) struct Openssl(PathBuf);
@@ -109,7 +111,10 @@ impl Openssl {
             folder: built.join("openssl").join(target.triple()),
             pins: Vec::new(),
             tools: &[("perl", &["-v"]), ("make", &["--version"])],
-            manner: format!("{} {OPTIONS:?} {WITHOUT:?} {NO_SSL:?} {GLIBC}\n", package.version),
+            manner: format!(
+                "{} {OPTIONS:?} {WITHOUT:?} {NO_SSL:?} {NO_SSL_OPTIONS:?} {GLIBC}\n",
+                package.version
+            ),
             make: &|kit| {
                 println!("OpenSSL {} for {}", package.version, target.triple());
                 let sources = package.manifest_path.with_file_name("openssl").into_std_path_buf();
@@ -158,7 +163,8 @@ fn make(tools: &Tools, target: Target, sources: &Path, folder: &Path) -> Result<
     fs::write(work.join("no-ssl.c"), NO_SSL)?;
     process::run_quietly(
         in_work("device-cc")
-            .args(["-c", "-Os", "-g0", "-Iinclude"])
+            .args(NO_SSL_OPTIONS)
+            .args(["-c", "-Iinclude"])
             .arg(format!("-I{}", headers.display()))
             .arg("no-ssl.c"),
     )?;
